@@ -1,0 +1,13 @@
+# Flags of the project's own code. They are never passed on to those who link cuqat.
+add_library(cuqat_flags INTERFACE)
+target_compile_options(cuqat_flags INTERFACE
+  -Wall -Wextra -Wconversion -Wshadow -Wpedantic
+  # Every operation is rounded once: a fused x * s + z is another number.
+  -ffp-contract=off
+  $<$<BOOL:${CUQAT_WERROR}>:-Werror>)
+if(CUQAT_SANITIZE)
+  target_compile_options(cuqat_flags INTERFACE
+    -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
+    -fno-omit-frame-pointer)
+  target_link_options(cuqat_flags INTERFACE -fsanitize=address,undefined)
+endif()

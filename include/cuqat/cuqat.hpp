@@ -1,0 +1,15 @@
+// Everything but the scalar layer and the frozen mirror of the original system.
+#pragma once
+
+#include "cuqat/backend.hpp"
+#include "cuqat/calibration.hpp"
+#include "cuqat/error.hpp"
+#include "cuqat/fake_quant.hpp"
+#include "cuqat/format.hpp"
+#include "cuqat/histogram.hpp"
+#include "cuqat/percentile.hpp"
+#include "cuqat/quant_params.hpp"
+#include "cuqat/statistics.hpp"
+#include "cuqat/tensor_view.hpp"
+#include "cuqat/version.hpp"
+#include "cuqat/weights.hpp"

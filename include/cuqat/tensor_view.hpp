@@ -1,0 +1,98 @@
+// Non-owning views of contiguous, row-major tensors in host memory.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <ranges>
+#include <span>
+#include <type_traits>
+
+#include "cuqat/error.hpp"
+#include "cuqat/format.hpp"
+
+namespace cuqat {
+
+/// Extents of a tensor, outermost first. At most kMaxRank of them; the element count is checked
+/// against overflow when the shape is made.
+class Shape {
+ public:
+  static constexpr int kMaxRank = 8;
+
+  /// A scalar: rank 0, one element.
+  constexpr Shape() = default;
+
+  /// @throws InvalidArgument for a negative extent, a rank above kMaxRank or a product past 2^63.
+  Shape(std::initializer_list<std::int64_t> extents)
+      : Shape(std::span<const std::int64_t>(extents.begin(), extents.size())) {}
+  explicit Shape(std::span<const std::int64_t> extents);
+
+  [[nodiscard]] constexpr int rank() const noexcept { return rank_; }
+  [[nodiscard]] constexpr std::int64_t count() const noexcept { return count_; }
+  [[nodiscard]] constexpr std::int64_t operator[](int axis) const noexcept {
+    return extents_[static_cast<std::size_t>(axis)];
+  }
+  [[nodiscard]] constexpr std::span<const std::int64_t> extents() const noexcept {
+    return {extents_.data(), static_cast<std::size_t>(rank_)};
+  }
+
+  friend constexpr bool operator==(const Shape&, const Shape&) = default;
+
+ private:
+  std::array<std::int64_t, kMaxRank> extents_{};
+  int rank_ = 0;
+  std::int64_t count_ = 1;
+};
+
+/// Elements of one DType at any byte address (no alignment is asked for), contiguous, row-major.
+template <bool IsConst>
+class BasicTensorView {
+ public:
+  using Pointer = std::conditional_t<IsConst, const void*, void*>;
+
+  /// No elements.
+  BasicTensorView() : shape_{0} {}
+
+  constexpr BasicTensorView(Pointer data, DType dtype, const Shape& shape) noexcept
+      : data_(data), dtype_(dtype), shape_(shape) {}
+
+  /// From a typed pointer; T is float, double, float16 or bfloat16.
+  template <typename T>
+  requires(!std::is_void_v<T> && (IsConst || !std::is_const_v<T>))
+      BasicTensorView(T* data, const Shape& shape)
+  noexcept : data_(data), dtype_(dtype_of<std::remove_const_t<T>>), shape_(shape) {}
+
+  /// From a span, vector or array, as a tensor of rank 1.
+  template <typename Range>
+  requires std::ranges::contiguous_range<Range> && std::ranges::sized_range<Range> &&
+      (IsConst || !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<Range>>>)
+          BasicTensorView(Range&& data)  // NOLINT(google-explicit-constructor)
+      : BasicTensorView(std::ranges::data(data),
+                        Shape{static_cast<std::int64_t>(std::ranges::size(data))}) {}
+
+  /// A mutable view is also a view to read.
+  template <bool OtherConst>
+  requires(IsConst &&
+           !OtherConst) constexpr BasicTensorView(  // NOLINT(google-explicit-constructor)
+      const BasicTensorView<OtherConst>& other) noexcept
+      : data_(other.data()), dtype_(other.dtype()), shape_(other.shape()) {}
+
+  [[nodiscard]] constexpr Pointer data() const noexcept { return data_; }
+  [[nodiscard]] constexpr DType dtype() const noexcept { return dtype_; }
+  [[nodiscard]] constexpr const Shape& shape() const noexcept { return shape_; }
+  [[nodiscard]] constexpr std::int64_t count() const noexcept { return shape_.count(); }
+  [[nodiscard]] constexpr std::size_t size_bytes() const noexcept {
+    return static_cast<std::size_t>(shape_.count()) * dtype_bytes(dtype_);
+  }
+
+ private:
+  Pointer data_ = nullptr;
+  DType dtype_ = DType::kF32;
+  Shape shape_;
+};
+
+using TensorView = BasicTensorView<false>;
+using ConstTensorView = BasicTensorView<true>;
+
+}  // namespace cuqat

@@ -1,0 +1,6 @@
+#pragma once
+
+#define CUQAT_VERSION_MAJOR 0
+#define CUQAT_VERSION_MINOR 1
+#define CUQAT_VERSION_PATCH 0
+#define CUQAT_VERSION_STRING "0.1.0"

@@ -1,0 +1,61 @@
+// What a backend is: a table of functions over checked arguments. The public functions check, then
+// call the table; a backend may rely on everything that their headers demand.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "cuqat/fake_quant.hpp"
+#include "cuqat/format.hpp"
+#include "cuqat/histogram.hpp"
+#include "cuqat/percentile.hpp"
+#include "cuqat/quant_params.hpp"
+#include "cuqat/statistics.hpp"
+#include "cuqat/tensor_view.hpp"
+
+namespace cuqat::detail {
+
+/// How a tensor's elements map to scales, and the scales in the compute type C of its dtype.
+struct ScaledTensor {
+  DType dtype = DType::kF32;
+  Shape shape;
+  Granularity granularity;  ///< kChannel: the axis is in [0, rank).
+  Quantizer quantizer;
+  const void* scale = nullptr;               ///< f64 for f64 tensors, else f32; num_scales of them.
+  const std::int32_t* zero_point = nullptr;  ///< num_scales of them, never null; all 0 for FP8.
+  std::int64_t num_scales = 1;
+  int num_threads = 1;  ///< At least 1.
+};
+
+struct OperationTable {
+  const char* name;
+  const char* instruction_set;
+
+  void (*quantize)(const ScaledTensor&, const void* x, std::uint8_t* codes, CodeLayout);
+  void (*dequantize)(const ScaledTensor&, const std::uint8_t* codes, CodeLayout, void* y);
+  /// clip_mask may be null. y may be x.
+  void (*fake_quantize)(const ScaledTensor&, const void* x, void* y, std::uint8_t* clip_mask);
+  /// dx may be dy.
+  void (*fake_quantize_backward)(const ScaledTensor&, const void* dy, const void* x, void* dx);
+  void (*fake_quantize_backward_from_mask)(DType, std::int64_t count, const void* dy,
+                                           const std::uint8_t* clip_mask, void* dx,
+                                           int num_threads);
+  /// gradient_scale: one g for each scale. dzero_point may be null. dx may be dy.
+  void (*learned_scale_backward)(const ScaledTensor&, const void* dy, const void* x, void* dx,
+                                 const double* gradient_scale, double* dscale, double* dzero_point);
+  /// Only dtype, shape, granularity, num_scales and num_threads of the ScaledTensor are set.
+  void (*statistics)(const ScaledTensor&, const void* x, Statistics* result);
+  /// amax: one for each scale.
+  void (*quantization_error)(const ScaledTensor&, const void* x, const double* amax,
+                             QuantizationError* result);
+  void (*accumulate_key_histogram)(DType, std::int64_t count, const void* x, std::uint64_t* counts,
+                                   int num_threads);
+  void (*accumulate_linear_histogram)(DType, std::int64_t count, const void* x, double amax,
+                                      BinRange, std::span<std::uint64_t> counts, int num_threads);
+  /// Ranks are in [0, finite elements); batches have one dtype.
+  void (*order_statistics)(std::span<const ConstTensorView> batches, OrderBy,
+                           std::span<const std::int64_t> ranks, double* result, int num_threads);
+};
+
+}  // namespace cuqat::detail
