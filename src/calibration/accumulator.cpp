@@ -1,0 +1,222 @@
+#include "calibration/accumulator.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "calibration/parallel.hpp"
+
+namespace cuqat::calibration {
+namespace {
+
+/// Below this a 16-bit batch is sorted; above, counted in a table of 65 536 keys.
+constexpr std::int64_t kKeyTableThreshold = 1 << 14;
+
+bool is_16_bit(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16; }
+
+/// Finite elements of one dtype's compute type, gathered and sorted in chunks.
+template <typename Number>
+class ChunkedSort {
+ public:
+  void append(ConstTensorView batch, std::int64_t begin, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; i += kGatherChunk) {
+      append_finite(batch, begin + i, std::min(kGatherChunk, count - i), numbers_);
+      if (static_cast<std::int64_t>(numbers_.size()) >= kGatherChunk) flush();
+    }
+  }
+  Distribution take() {
+    flush();
+    return std::move(values_);
+  }
+
+ private:
+  void flush() {
+    if (numbers_.empty()) return;
+    if constexpr (std::is_same_v<Number, float>) {
+      values_ = merged(values_, distribution_of(numbers_, scratch_));
+    } else {
+      values_ = merged(values_, distribution_of(numbers_));
+    }
+  }
+  std::vector<Number> numbers_;
+  std::vector<Number> scratch_;
+  Distribution values_;
+};
+
+/// Calls visit(begin, count) for each contiguous run of elements of one scale.
+template <typename Visit>
+void for_each_run(const Shape& shape, const Granularity& granularity, std::int64_t index,
+                  Visit visit) {
+  switch (granularity.kind) {
+    case Granularity::Kind::kTensor:
+      visit(std::int64_t{0}, shape.count());
+      return;
+    case Granularity::Kind::kChannel: {
+      const int axis = normalized_axis(granularity.axis, shape);
+      std::int64_t inner = 1;
+      for (int i = axis + 1; i < shape.rank(); ++i) inner *= shape[i];
+      const std::int64_t stride = inner * shape[axis];
+      for (std::int64_t begin = index * inner; begin < shape.count(); begin += stride) {
+        visit(begin, inner);
+      }
+      return;
+    }
+    case Granularity::Kind::kGroup: {
+      const std::int64_t row_length = shape[shape.rank() - 1];
+      const std::int64_t groups_a_row = (row_length - 1) / granularity.group_size + 1;
+      const std::int64_t column = index % groups_a_row * granularity.group_size;
+      visit(index / groups_a_row * row_length + column,
+            std::min(granularity.group_size, row_length - column));
+      return;
+    }
+  }
+}
+
+template <typename Number>
+Distribution sorted_scale(ConstTensorView batch, const Granularity& granularity,
+                          std::int64_t index) {
+  ChunkedSort<Number> sorter;
+  for_each_run(batch.shape(), granularity, index,
+               [&](std::int64_t begin, std::int64_t count) { sorter.append(batch, begin, count); });
+  return sorter.take();
+}
+
+ConstTensorView slice(ConstTensorView x, std::int64_t begin, std::int64_t count) {
+  const auto* bytes = static_cast<const std::byte*>(x.data());
+  return {bytes + begin * static_cast<std::int64_t>(dtype_bytes(x.dtype())), x.dtype(),
+          Shape{count}};
+}
+
+}  // namespace
+
+int normalized_axis(int axis, const Shape& shape) {
+  const int normalized = axis < 0 ? axis + shape.rank() : axis;
+  if (normalized < 0 || normalized >= shape.rank()) {
+    throw InvalidArgument("axis is " + std::to_string(axis) + " with a tensor of rank " +
+                          std::to_string(shape.rank()));
+  }
+  return normalized;
+}
+
+Distribution distribution_of_scale(ConstTensorView batch, const Granularity& granularity,
+                                   std::int64_t index) {
+  return batch.dtype() == DType::kF64 ? sorted_scale<double>(batch, granularity, index)
+                                      : sorted_scale<float>(batch, granularity, index);
+}
+
+Accumulator::Accumulator(DType dtype_of_data, const Granularity& of, OnOverflow overflow)
+    : dtype(dtype_of_data), granularity(of), on_overflow(overflow) {
+  if (granularity.kind == Granularity::Kind::kTensor) {
+    statistics.resize(1);
+    values.resize(1);
+  }
+}
+
+void Accumulator::add(std::size_t scale, Distribution part) {
+  if (overflowed && !is_16_bit(dtype)) part = coarsened(part, dtype);
+  values[scale] = merged(values[scale], part);
+}
+
+void Accumulator::check_size() {
+  if (overflowed || is_16_bit(dtype)) return;
+  std::size_t num_values = 0;
+  for (const Distribution& of_scale : values) num_values += of_scale.size();
+  if (num_values <= kMaxExactValues) return;
+  overflowed = true;
+  for (Distribution& of_scale : values) {
+    of_scale = on_overflow == OnOverflow::kStop ? Distribution{} : coarsened(of_scale, dtype);
+  }
+}
+
+void Accumulator::observe(ConstTensorView batch, const HostOptions& options) {
+  if (batch.dtype() != dtype) {
+    throw InvalidArgument("batch has dtype " + std::string(to_string(batch.dtype())) +
+                          ": the collector observes " + std::string(to_string(dtype)));
+  }
+  const std::int64_t num = num_scales(granularity, batch.shape());
+  if (!statistics.empty() && num != static_cast<std::int64_t>(statistics.size())) {
+    throw InvalidArgument("batch has " + std::to_string(num) + " channels: those before had " +
+                          std::to_string(statistics.size()));
+  }
+  if (granularity.kind == Granularity::Kind::kTensor) {
+    observe_tensor(batch, options);
+  } else {
+    observe_channels(batch, options);
+  }
+}
+
+void Accumulator::observe_tensor(ConstTensorView batch, const HostOptions& options) {
+  if (is_16_bit(dtype) && batch.count() >= kKeyTableThreshold) {
+    std::vector<std::uint64_t> keys(kNumKeys);
+    const auto table = std::span<std::uint64_t, kNumKeys>(keys);
+    accumulate_key_histogram(batch, table, options);
+    statistics[0].merge(statistics_of_keys(table, dtype));
+    add(0, distribution_of_keys(table, dtype));
+    return;
+  }
+  statistics[0].merge(cuqat::statistics(batch, options));
+  for (std::int64_t begin = 0; begin < batch.count(); begin += kGatherChunk) {
+    if (overflowed && on_overflow == OnOverflow::kStop) return;
+    const std::int64_t left = batch.count() - begin;
+    if (overflowed && dtype == DType::kF32 && left >= kKeyTableThreshold) {
+      std::vector<std::uint64_t> keys(kNumKeys);
+      const auto table = std::span<std::uint64_t, kNumKeys>(keys);
+      accumulate_key_histogram(slice(batch, begin, left), table, options);
+      add(0, coarsened_f32_keys(table));
+      return;
+    }
+    add(0, distribution_of_scale(slice(batch, begin, std::min(left, kGatherChunk)),
+                                 Granularity::tensor(), 0));
+    check_size();
+  }
+}
+
+void Accumulator::observe_channels(ConstTensorView batch, const HostOptions& options) {
+  const std::vector<Statistics> parts = cuqat::statistics(batch, granularity, options);
+  statistics.resize(parts.size());
+  values.resize(parts.size());
+  for (std::size_t i = 0; i < parts.size(); ++i) statistics[i].merge(parts[i]);
+  parallel_for(static_cast<std::int64_t>(parts.size()), options.num_threads, [&](std::int64_t i) {
+    add(static_cast<std::size_t>(i), distribution_of_scale(batch, granularity, i));
+  });
+  check_size();
+}
+
+void Accumulator::merge(const Accumulator& other) {
+  if (other.dtype != dtype) {
+    throw InvalidArgument("other has dtype " + std::string(to_string(other.dtype)) +
+                          ": this collector observes " + std::string(to_string(dtype)));
+  }
+  if (other.granularity != granularity) {
+    throw InvalidArgument("other has another granularity than this collector");
+  }
+  if (other.statistics.empty()) return;
+  if (!statistics.empty() && statistics.size() != other.statistics.size()) {
+    throw InvalidArgument("other has " + std::to_string(other.statistics.size()) +
+                          " channels: this collector has " + std::to_string(statistics.size()));
+  }
+  std::int64_t total = 0;
+  for (const std::vector<Statistics>* part :
+       {static_cast<const std::vector<Statistics>*>(&statistics), &other.statistics}) {
+    for (const Statistics& of_scale : *part) {
+      if (__builtin_add_overflow(total, of_scale.count, &total)) {
+        throw InvalidArgument("other brings the count of elements past 2^63 - 1");
+      }
+    }
+  }
+  statistics.resize(other.statistics.size());
+  values.resize(other.values.size());
+  if (other.overflowed && !overflowed) {
+    overflowed = true;
+    for (Distribution& of_scale : values) of_scale = coarsened(of_scale, dtype);
+  }
+  for (std::size_t i = 0; i < statistics.size(); ++i) {
+    const Statistics part = other.statistics[i];  // a copy: other may be this
+    statistics[i].merge(part);
+    add(i, other.values[i]);
+  }
+  check_size();
+}
+
+}  // namespace cuqat::calibration

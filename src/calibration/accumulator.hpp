@@ -1,0 +1,54 @@
+// Distributions of the scales of one tensor, filled batch by batch; shared by the collector and by
+// calibration from the data.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "calibration/distribution.hpp"
+#include "cuqat/calibration.hpp"
+
+namespace cuqat::calibration {
+
+/// What to do when more than kMaxExactValues distinct f32 or f64 values have been seen.
+enum class OnOverflow : std::uint8_t { kCoarsen, kStop };
+
+/// Values and statistics of every scale. Granularity: tensor or channel.
+class Accumulator {
+ public:
+  Accumulator(DType dtype, const Granularity& granularity, OnOverflow on_overflow);
+
+  /// Adds a batch. @throws InvalidArgument for another dtype or number of channels; nothing is
+  /// changed then.
+  void observe(ConstTensorView batch, const HostOptions& options);
+  /// @throws InvalidArgument where dtype, granularity or number of channels differ.
+  void merge(const Accumulator& other);
+
+  DType dtype;
+  Granularity granularity;
+  OnOverflow on_overflow;
+  /// One for each scale; empty before the first batch of a channel granularity.
+  std::vector<Statistics> statistics;
+  std::vector<Distribution> values;
+  /// True once there were too many distinct values: they are coarsened, or dropped (kStop).
+  bool overflowed = false;
+
+ private:
+  void observe_tensor(ConstTensorView batch, const HostOptions& options);
+  void observe_channels(ConstTensorView batch, const HostOptions& options);
+  void add(std::size_t scale, Distribution part);
+  void check_size();
+};
+
+/// Number of elements that one gathering step takes: it bounds the memory of an observation.
+inline constexpr std::int64_t kGatherChunk = std::int64_t{1} << 18;
+
+/// Elements of one scale as a distribution. `index` is the scale's among the batch's.
+Distribution distribution_of_scale(ConstTensorView batch, const Granularity& granularity,
+                                   std::int64_t index);
+
+/// An axis in [0, rank). @throws InvalidArgument for one outside.
+int normalized_axis(int axis, const Shape& shape);
+
+}  // namespace cuqat::calibration

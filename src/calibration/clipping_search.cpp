@@ -1,0 +1,266 @@
+#include "calibration/clipping_search.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "calibration/dispatch.hpp"
+#include "cuqat/scalar/element.hpp"
+
+namespace cuqat::calibration {
+namespace {
+
+constexpr int kSteps = 400;      ///< Candidates of the coarse line search.
+constexpr int kRefinement = 16;  ///< Each step is cut into so many around the best.
+constexpr int kAffineGrid = 20;  ///< Candidates of each end in the coarse affine grid.
+constexpr std::size_t kNumBuckets = 4096;
+
+/// Codes of a quantizer in ascending order of value: code(0) is that of 0 or of the lowest value.
+template <typename Q, typename C>
+class CodeLadder {
+ public:
+  CodeLadder(const Q& q, C scale, std::int32_t zero_point, bool magnitudes)
+      : q_(q), scale_(scale), zero_point_(zero_point), first_(magnitudes ? 0 : q.low) {
+    if constexpr (is_integer(Q::kFormat)) {
+      last_ = q.high;
+    } else {
+      last_ = scalar::Fp8Traits<Q::kFormat>::kMaxCode;
+    }
+  }
+
+  [[nodiscard]] std::int32_t first() const { return first_; }
+  [[nodiscard]] std::int32_t last() const { return last_; }
+
+  [[nodiscard]] std::int32_t code(double x) const {
+    return scalar::quantize_element(q_, static_cast<C>(x), scale_, zero_point_);
+  }
+  [[nodiscard]] bool clipped(double x) const {
+    return scalar::is_clipped(q_, static_cast<C>(x), scale_, zero_point_);
+  }
+  [[nodiscard]] double value(std::int32_t code) const {
+    return static_cast<double>(scalar::dequantize_element(q_, code, scale_, zero_point_));
+  }
+  /// About where values begin to get `code`; past the last code, where they begin to be clipped.
+  [[nodiscard]] double edge(std::int32_t code) const {
+    const auto scale = static_cast<double>(scale_);
+    if constexpr (is_integer(Q::kFormat)) {
+      return (static_cast<double>(code) - zero_point_ - 0.5) * scale;
+    } else {
+      using Fp8 = scalar::Fp8Traits<Q::kFormat>;
+      if (code > last_) return Fp8::kOverflowTie * scale;
+      const double above = scalar::fp8_decode<Q::kFormat, double>(static_cast<std::uint8_t>(code));
+      const double below =
+          scalar::fp8_decode<Q::kFormat, double>(static_cast<std::uint8_t>(code - 1));
+      return (above + below) * 0.5 * scale;
+    }
+  }
+
+ private:
+  Q q_;
+  C scale_;
+  std::int32_t zero_point_;
+  std::int32_t first_;
+  std::int32_t last_ = 0;
+};
+
+}  // namespace
+
+ClippingSearch::ClippingSearch(const Distribution& values, const Quantizer& quantizer,
+                               bool symmetric, DType dtype)
+    : values_(values.values),
+      quantizer_(quantizer),
+      symmetric_(symmetric),
+      dtype_(dtype),
+      count_(values.size() + 1),
+      sum_(values.size() + 1),
+      sum_of_squares_(values.size() + 1),
+      bucket_(kNumBuckets + 2) {
+  low_ = symmetric ? -values_.back() : std::min(values_.front(), 0.0);
+  high_ = std::max(values_.back(), 0.0);
+  for (std::size_t i = 0; i < values_.size(); ++i) {
+    const auto n = static_cast<double>(values.counts[i]);
+    count_[i + 1] = count_[i] + n;
+    sum_[i + 1] = sum_[i] + n * values_[i];
+    sum_of_squares_[i + 1] = sum_of_squares_[i] + n * (values_[i] * values_[i]);
+  }
+  // Halves keep the span finite for values near the largest f64.
+  const double half_span = values_.back() * 0.5 - values_.front() * 0.5;
+  buckets_per_unit_ = half_span > 0.0 ? static_cast<double>(kNumBuckets) * 0.5 / half_span : 0.0;
+  if (!std::isfinite(buckets_per_unit_)) buckets_per_unit_ = 0.0;
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < values_.size(); ++i) {
+    const double position = (values_[i] - values_.front()) * buckets_per_unit_;
+    const std::size_t b = position < static_cast<double>(kNumBuckets)
+                              ? static_cast<std::size_t>(position)
+                              : kNumBuckets;
+    while (next <= b) bucket_[next++] = static_cast<std::uint32_t>(i);
+  }
+  while (next < bucket_.size()) bucket_[next++] = static_cast<std::uint32_t>(values_.size());
+}
+
+/// The first index from `begin` on whose value is past the edge. The edge is only a guess; the
+/// predicate, false before the index and true from it on, decides.
+template <typename IsPast>
+std::size_t ClippingSearch::first_past(double edge, std::size_t begin, IsPast is_past) const {
+  const double position = (edge - values_.front()) * buckets_per_unit_;
+  std::size_t low = begin;
+  std::size_t high = values_.size();
+  if (position >= 0.0 && position < static_cast<double>(kNumBuckets)) {
+    const auto b = static_cast<std::size_t>(position);
+    low = std::max<std::size_t>(begin, bucket_[b]);
+    high = std::max<std::size_t>(low, bucket_[b + 1]);
+  } else if (position >= static_cast<double>(kNumBuckets)) {
+    low = std::max<std::size_t>(begin, bucket_[kNumBuckets]);
+  } else if (position < 0.0) {
+    high = begin;
+  }
+  const auto from = values_.begin();
+  auto index =
+      static_cast<std::size_t>(std::lower_bound(from + static_cast<std::ptrdiff_t>(low),
+                                                from + static_cast<std::ptrdiff_t>(high), edge) -
+                               from);
+  while (index > begin && is_past(values_[index - 1])) --index;
+  while (index < values_.size() && !is_past(values_[index])) ++index;
+  return index;
+}
+
+double ClippingSearch::squared_error(std::size_t begin, std::size_t end, double y) const {
+  if (begin >= end) return 0.0;
+  const double n = count_[end] - count_[begin];
+  const double sum = sum_[end] - sum_[begin];
+  const double squares = sum_of_squares_[end] - sum_of_squares_[begin];
+  return std::max(0.0, squares - 2.0 * y * sum + y * y * n);
+}
+
+template <typename Q, typename C>
+ClippingCost ClippingSearch::cost_as(C scale, std::int32_t zero_point) const {
+  const CodeLadder<Q, C> ladder(scalar::make_element_quantizer<Q>(quantizer_), scale, zero_point,
+                                symmetric_);
+  // The clipped values are at the two ends, if anywhere.
+  const std::size_t inside_begin =
+      symmetric_ ? 0 : first_past(ladder.edge(ladder.first()), 0, [&](double x) {
+        return x > 0.0 || !ladder.clipped(x);
+      });
+  const std::size_t inside_end = first_past(ladder.edge(ladder.last() + 1), inside_begin,
+                                            [&](double x) { return x > 0.0 && ladder.clipped(x); });
+  ClippingCost cost;
+  cost.clipping = squared_error(0, inside_begin, ladder.value(ladder.first())) +
+                  squared_error(inside_end, values_.size(), ladder.value(ladder.last()));
+  std::size_t begin = inside_begin;
+  for (std::int32_t code = ladder.first(); begin < inside_end; ++code) {
+    const std::size_t end =
+        code == ladder.last()
+            ? inside_end
+            : std::min(inside_end, first_past(ladder.edge(code + 1), begin,
+                                              [&](double x) { return ladder.code(x) > code; }));
+    cost.rounding += squared_error(begin, end, ladder.value(code));
+    begin = end;
+  }
+  return cost;
+}
+
+template <typename C>
+ClippingCost ClippingSearch::cost_in(ScaleZeroPoint params) const {
+  return dispatch_quantizer(quantizer_, [&]<typename Q>() {
+    return cost_as<Q, C>(static_cast<C>(params.scale), params.zero_point);
+  });
+}
+
+ClippingCost ClippingSearch::cost(Range range) const {
+  const ScaleZeroPoint params = range_to_scale(range, quantizer_, symmetric_, dtype_);
+  return dtype_ == DType::kF64 ? cost_in<double>(params) : cost_in<float>(params);
+}
+
+ClippingSearch::Candidate ClippingSearch::evaluate(Range range, double clipping_weight) const {
+  const ClippingCost c = cost(range);
+  return {c.rounding + clipping_weight * c.clipping, range};
+}
+
+void ClippingSearch::search_symmetric(double clipping_weight,
+                                      std::vector<Candidate>& candidates) const {
+  const auto try_at = [&](int numerator, int denominator) {
+    const double amax = high_ * (static_cast<double>(numerator) / denominator);
+    candidates.push_back(evaluate({-amax, amax}, clipping_weight));
+  };
+  for (int i = 1; i <= kSteps; ++i) try_at(i, kSteps);
+  std::vector<int> order(kSteps);
+  for (int i = 0; i < kSteps; ++i) order[static_cast<std::size_t>(i)] = i;
+  constexpr int kNumRefined = 3;
+  std::partial_sort(order.begin(), order.begin() + kNumRefined, order.end(), [&](int a, int b) {
+    const double cost_a = candidates[static_cast<std::size_t>(a)].cost;
+    const double cost_b = candidates[static_cast<std::size_t>(b)].cost;
+    return cost_a != cost_b ? cost_a < cost_b : a > b;
+  });
+  for (int best = 0; best < kNumRefined; ++best) {
+    const int center = (order[static_cast<std::size_t>(best)] + 1) * kRefinement;
+    for (int j = center - kRefinement + 1; j < center + kRefinement; ++j) {
+      if (j != center && j > 0 && j <= kSteps * kRefinement) try_at(j, kSteps * kRefinement);
+    }
+  }
+}
+
+void ClippingSearch::search_affine(double clipping_weight,
+                                   std::vector<Candidate>& candidates) const {
+  constexpr int kUnit = kSteps * kRefinement;  // ends are whole multiples of 1 / kUnit
+  struct Ends {
+    int low;
+    int high;
+  };
+  const bool has_low = low_ < 0.0;
+  const bool has_high = high_ > 0.0;
+  Ends best{kUnit, kUnit};
+  double best_cost = std::numeric_limits<double>::infinity();
+  const auto try_at = [&](Ends ends) {
+    const Range range{low_ * (static_cast<double>(ends.low) / kUnit),
+                      high_ * (static_cast<double>(ends.high) / kUnit)};
+    candidates.push_back(evaluate(range, clipping_weight));
+    if (candidates.back().cost < best_cost) {
+      best_cost = candidates.back().cost;
+      best = ends;
+    }
+  };
+  for (int i = kSteps; i >= 1; --i) try_at({i * kRefinement, i * kRefinement});
+  if (has_low && has_high) {
+    constexpr int kGridStep = kUnit / kAffineGrid;
+    for (int low = kAffineGrid; low >= 1; --low) {
+      for (int high = kAffineGrid; high >= 1; --high) {
+        if (low != high) try_at({low * kGridStep, high * kGridStep});
+      }
+    }
+  }
+  for (const int step : {kRefinement, kRefinement, 1, 1}) {
+    constexpr int kReach = 24;  // a little more than a step of the coarser search
+    for (const bool move_high : {true, false}) {
+      if (!(move_high ? has_high : has_low)) continue;
+      const Ends center = best;
+      for (int j = -kReach; j <= kReach; ++j) {
+        Ends ends = center;
+        int& moved = move_high ? ends.high : ends.low;
+        moved += j * step;
+        if (j != 0 && moved > 0 && moved <= kUnit) try_at(ends);
+      }
+    }
+  }
+}
+
+std::vector<Range> ClippingSearch::best(double clipping_weight, std::size_t num_wanted) const {
+  std::vector<Candidate> candidates;
+  if (symmetric_) {
+    search_symmetric(clipping_weight, candidates);
+  } else {
+    search_affine(clipping_weight, candidates);
+  }
+  const auto width = [](const Range& range) { return range.high * 0.5 - range.low * 0.5; };
+  const std::size_t num = std::min(num_wanted, candidates.size());
+  std::partial_sort(candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(num),
+                    candidates.end(), [&](const Candidate& a, const Candidate& b) {
+                      if (a.cost != b.cost) return a.cost < b.cost;
+                      if (width(a.range) != width(b.range)) return width(a.range) > width(b.range);
+                      return a.range.high > b.range.high;
+                    });
+  std::vector<Range> result;
+  for (std::size_t i = 0; i < num; ++i) result.push_back(candidates[i].range);
+  return result;
+}
+
+}  // namespace cuqat::calibration

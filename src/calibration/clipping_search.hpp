@@ -1,0 +1,68 @@
+// The clipping range of least squared error, from prefix sums over a sorted distribution.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "calibration/distribution.hpp"
+#include "cuqat/calibration.hpp"
+
+namespace cuqat::calibration {
+
+/// Squared error of a candidate: of the elements inside the range, and of the clipped ones.
+struct ClippingCost {
+  double rounding = 0.0;
+  double clipping = 0.0;
+};
+
+/// Evaluates candidate ranges in O(levels): all elements that get one code are a run of the sorted
+/// values, and with prefix sums of n, x and x^2 their error is Sxx - 2 y Sx + y^2 n. Where the runs
+/// end is decided by the element functions themselves, so ties and rounding are the real ones.
+class ClippingSearch {
+ public:
+  /// `values` are magnitudes for a symmetric search, signed values for an affine one; at least one
+  /// is not 0. They must outlive the search.
+  ClippingSearch(const Distribution& values, const Quantizer& quantizer, bool symmetric,
+                 DType dtype);
+
+  /// Cost of a range; a symmetric one is [-amax, amax].
+  [[nodiscard]] ClippingCost cost(Range range) const;
+
+  /// The `num_wanted` best ranges, best first, by rounding + weight * clipping.
+  /// Symmetric: amax * i / 400 for i = 1..400, then sixteenths of a step around the best three.
+  /// Affine: both ends scaled alike by i / 400; all pairs of twentieths; then each end in turn by
+  /// steps of 1 / 400 and of 1 / 6400 around the best.
+  [[nodiscard]] std::vector<Range> best(double clipping_weight, std::size_t num_wanted) const;
+
+ private:
+  struct Candidate {
+    double cost;
+    Range range;
+  };
+  [[nodiscard]] Candidate evaluate(Range range, double clipping_weight) const;
+  void search_symmetric(double clipping_weight, std::vector<Candidate>& candidates) const;
+  void search_affine(double clipping_weight, std::vector<Candidate>& candidates) const;
+
+  template <typename Q, typename C>
+  [[nodiscard]] ClippingCost cost_as(C scale, std::int32_t zero_point) const;
+  template <typename C>
+  [[nodiscard]] ClippingCost cost_in(ScaleZeroPoint params) const;
+  template <typename IsPast>
+  [[nodiscard]] std::size_t first_past(double edge, std::size_t begin, IsPast is_past) const;
+  [[nodiscard]] double squared_error(std::size_t begin, std::size_t end, double y) const;
+
+  const std::vector<double>& values_;
+  Quantizer quantizer_;
+  bool symmetric_;
+  DType dtype_;
+  double low_ = 0.0;  ///< Widest range: it contains 0.
+  double high_ = 0.0;
+  std::vector<double> count_;  ///< Prefix sums; entry i is over the values before i.
+  std::vector<double> sum_;
+  std::vector<double> sum_of_squares_;
+  std::vector<std::uint32_t> bucket_;  ///< First value at or past each 1 / 4096 of the span.
+  double buckets_per_unit_ = 0.0;
+};
+
+}  // namespace cuqat::calibration

@@ -1,0 +1,130 @@
+#include "calibration/collector_state.hpp"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "calibration/methods.hpp"
+#include "calibration/parallel.hpp"
+#include "calibration/source.hpp"
+
+namespace cuqat {
+namespace {
+
+using calibration::Distribution;
+using calibration::ScaleAnswer;
+
+/// What stands for coarsened values may lie past the extremes, which are known exactly.
+Distribution within(const Distribution& coarse, const Statistics& statistics) {
+  Distribution result = coarse;
+  for (double& value : result.values) value = std::clamp(value, statistics.min, statistics.max);
+  return result;
+}
+
+/// Concatenation along the first axis, or a plain count where the other axes differ. Associative
+/// and commutative.
+std::vector<std::int64_t> concatenated(const std::vector<std::int64_t>& a,
+                                       const std::vector<std::int64_t>& b) {
+  if (a.empty()) return b;
+  if (b.empty()) return a;
+  if (a.size() == b.size() && std::equal(a.begin() + 1, a.end(), b.begin() + 1)) {
+    std::vector<std::int64_t> result = a;
+    result.front() += b.front();
+    return result;
+  }
+  const auto count = [](const std::vector<std::int64_t>& extents) {
+    std::int64_t product = 1;
+    for (const std::int64_t extent : extents) product *= extent;
+    return product;
+  };
+  return {count(a) + count(b)};
+}
+
+}  // namespace
+
+CalibrationCollector::CalibrationCollector(DType dtype, const Granularity& granularity) {
+  if (granularity.kind == Granularity::Kind::kGroup) {
+    throw InvalidArgument(
+        "granularity is a group: a collector has one scale, or one for each channel");
+  }
+  state_ =
+      std::make_unique<State>(State{{dtype, granularity, calibration::OnOverflow::kCoarsen}, {}});
+}
+
+CalibrationCollector::~CalibrationCollector() = default;
+CalibrationCollector::CalibrationCollector(CalibrationCollector&&) noexcept = default;
+CalibrationCollector& CalibrationCollector::operator=(CalibrationCollector&&) noexcept = default;
+CalibrationCollector::CalibrationCollector(const CalibrationCollector& other)
+    : state_(std::make_unique<State>(*other.state_)) {}
+CalibrationCollector& CalibrationCollector::operator=(const CalibrationCollector& other) {
+  if (this != &other) state_ = std::make_unique<State>(*other.state_);
+  return *this;
+}
+
+void CalibrationCollector::observe(ConstTensorView batch, const HostOptions& options) {
+  state_->accumulator.observe(batch, options);
+  const auto extents = batch.shape().extents();
+  std::vector<std::int64_t> shape(extents.begin(), extents.end());
+  if (shape.empty()) shape.push_back(1);
+  state_->shape = concatenated(state_->shape, shape);
+}
+
+void CalibrationCollector::merge(const CalibrationCollector& other) {
+  state_->accumulator.merge(other.state_->accumulator);
+  state_->shape = concatenated(state_->shape, other.state_->shape);
+}
+
+DType CalibrationCollector::dtype() const noexcept { return state_->accumulator.dtype; }
+
+const Granularity& CalibrationCollector::granularity() const noexcept {
+  return state_->accumulator.granularity;
+}
+
+std::int64_t CalibrationCollector::num_scales() const noexcept {
+  return static_cast<std::int64_t>(state_->accumulator.statistics.size());
+}
+
+Statistics CalibrationCollector::statistics() const noexcept {
+  Statistics all;
+  for (const Statistics& one : state_->accumulator.statistics) all.merge(one);
+  return all;
+}
+
+bool CalibrationCollector::exact() const noexcept { return !state_->accumulator.overflowed; }
+
+std::span<const std::int64_t> CalibrationCollector::shape() const noexcept { return state_->shape; }
+
+CalibrationResult CalibrationCollector::compute(const CalibrationOptions& options) const {
+  return std::move(compute(std::span(&options, 1)).front());
+}
+
+std::vector<CalibrationResult> CalibrationCollector::compute(
+    std::span<const CalibrationOptions> methods) const {
+  for (const CalibrationOptions& method : methods) calibration::check(method);
+  const calibration::Accumulator& data = state_->accumulator;
+  std::vector<std::vector<ScaleAnswer>> answers(methods.size(),
+                                                std::vector<ScaleAnswer>(data.statistics.size()));
+  HostOptions serial;
+  serial.num_threads = data.statistics.size() > 1 ? 1 : 0;
+  calibration::parallel_for(
+      static_cast<std::int64_t>(data.statistics.size()), 0, [&](std::int64_t i) {
+        const auto scale = static_cast<std::size_t>(i);
+        const Statistics& statistics = data.statistics[scale];
+        const Distribution clamped = data.overflowed && statistics.finite() > 0
+                                         ? within(data.values[scale], statistics)
+                                         : Distribution{};
+        const calibration::DistributionSource source(data.dtype, statistics,
+                                                     data.overflowed ? clamped : data.values[scale],
+                                                     !data.overflowed, serial);
+        for (std::size_t m = 0; m < methods.size(); ++m) {
+          answers[m][scale] = calibration::answer(source, methods[m]);
+        }
+      });
+  std::vector<CalibrationResult> results;
+  for (std::size_t m = 0; m < methods.size(); ++m) {
+    results.push_back(calibration::assemble(methods[m], data.granularity, answers[m]));
+  }
+  return results;
+}
+
+}  // namespace cuqat

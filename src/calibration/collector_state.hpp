@@ -1,0 +1,17 @@
+// What a CalibrationCollector holds.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "calibration/accumulator.hpp"
+#include "cuqat/calibration.hpp"
+
+namespace cuqat {
+
+struct CalibrationCollector::State {
+  calibration::Accumulator accumulator;
+  std::vector<std::int64_t> shape;  ///< Of everything observed; empty before the first batch.
+};
+
+}  // namespace cuqat

@@ -1,0 +1,256 @@
+#include "calibration/methods.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "calibration/clipping_search.hpp"
+#include "calibration/entropy.hpp"
+
+namespace cuqat::calibration {
+namespace {
+
+constexpr std::size_t kEntropyBins = 2048;
+constexpr std::size_t kModeloptFirstCandidate = 128;
+constexpr double kSqnrClippingWeight = 3.0;  // AIMET weighs clipping so against rounding
+constexpr std::size_t kNumFinalists = 4;
+
+double to_compute(double value, DType dtype) {
+  return dtype == DType::kF64 ? value : static_cast<double>(static_cast<float>(value));
+}
+
+Range observed_range(const Source& source) {
+  return {source.statistics().min, source.statistics().max};
+}
+
+/// [-t, t] within what was observed.
+Range within_observed(const Source& source, double low, double high) {
+  const Range observed = observed_range(source);
+  return {std::max(low, observed.low), std::min(high, observed.high)};
+}
+
+Range percentile_range_of(const Source& source, const CalibrationOptions& options) {
+  const std::int64_t n = source.statistics().finite();
+  if (options.symmetric) {
+    const std::int64_t rank = percentile_rank(n, options.percentile);
+    const double amax = source.order_statistics(OrderBy::kMagnitude, std::span(&rank, 1)).front();
+    return {-amax, amax};
+  }
+  const RankPair pair = two_sided_percentile_ranks(n, options.percentile);
+  const std::array ranks = {pair.low, pair.high};
+  const std::vector<double> ends = source.order_statistics(OrderBy::kValue, ranks);
+  return {ends[0], ends[1]};
+}
+
+/// Levels that entropy merges the bins into: half of the codes. The floating-point formats have
+/// eight bits as int8 has; entropy knows equal steps only.
+std::size_t entropy_levels(Format format) { return format == Format::kInt4 ? 8 : 128; }
+
+Range entropy_range(const Source& source, const CalibrationOptions& options) {
+  const double amax = source.statistics().amax();
+  const std::size_t num_levels = entropy_levels(options.format);
+  switch (options.dialect) {
+    case EntropyDialect::kModelopt: {
+      const auto bins = source.linear_histogram(BinRange::kMagnitude, kEntropyBins);
+      const std::size_t kept = modelopt_entropy_bins(bins, num_levels, kModeloptFirstCandidate);
+      const double threshold = to_compute(
+          amax * (static_cast<double>(kept) / static_cast<double>(kEntropyBins)), source.dtype());
+      return within_observed(source, -threshold, threshold);
+    }
+    case EntropyDialect::kOnnxRuntime: {
+      const auto bins = source.linear_histogram(BinRange::kSigned, kEntropyBins);
+      const BinWindow window = onnxruntime_entropy_window(bins, num_levels);
+      constexpr double kHalf = static_cast<double>(kEntropyBins) / 2;
+      const double low = amax * (static_cast<double>(window.begin) / kHalf - 1.0);
+      const double high = amax * (static_cast<double>(window.end) / kHalf - 1.0);
+      return within_observed(source, to_compute(low, source.dtype()),
+                             to_compute(high, source.dtype()));
+    }
+    case EntropyDialect::kOriginal:
+      break;
+  }
+  // The original's divergence is 0 for its first candidate, half of its bins, whatever the data.
+  const Range observed = observed_range(source);
+  const double half_width = observed.high * 0.5 - observed.low * 0.5;
+  return {observed.low, to_compute(observed.low + half_width, source.dtype())};
+}
+
+/// f64 numbers whose squares leave f64 are searched times a power of two: the errors scale exactly.
+Distribution scaled(const Distribution& values, int exponent) {
+  Distribution result = values;
+  for (double& value : result.values) value = std::ldexp(value, exponent);
+  return result;
+}
+
+std::vector<Range> best_ranges(const Distribution& values, const Quantizer& quantizer,
+                               bool symmetric, DType dtype, double weight) {
+  return ClippingSearch(values, quantizer, symmetric, dtype).best(weight, kNumFinalists);
+}
+
+std::vector<Range> finalists(const Source& source, const CalibrationOptions& options,
+                             double weight) {
+  const Distribution& values =
+      source.search_values(options.symmetric ? OrderBy::kMagnitude : OrderBy::kValue);
+  const Quantizer quantizer = quantizer_of(options);
+  const int exponent = std::ilogb(source.statistics().amax());
+  constexpr int kSafeExponent = 300;
+  if (std::abs(exponent) <= kSafeExponent) {
+    return best_ranges(values, quantizer, options.symmetric, source.dtype(), weight);
+  }
+  std::vector<Range> result =
+      best_ranges(scaled(values, -exponent), quantizer, options.symmetric, source.dtype(), weight);
+  for (Range& range : result) {
+    range =
+        within_observed(source, std::ldexp(range.low, exponent), std::ldexp(range.high, exponent));
+  }
+  return result;
+}
+
+double weighted_error(const QuantizationError& error, const Quantizer& quantizer, double scale,
+                      double amax, double clipping_weight) {
+  // Relative to amax, so that no square leaves f64.
+  const double unit = rounding_unit(quantizer.format, scale) / amax;
+  return error.rounding.value(unit) + clipping_weight * error.clipping.value(1.0);
+}
+
+/// The search ranks candidates by sums of rounded products; the exact sums choose among the best.
+Range least_error_range(const Source& source, const CalibrationOptions& options, double weight) {
+  const Quantizer quantizer = quantizer_of(options);
+  const double amax = source.statistics().amax();
+  Range best;
+  double least = std::numeric_limits<double>::infinity();
+  for (Range range : finalists(source, options, weight)) {
+    range = {to_compute(range.low, source.dtype()), to_compute(range.high, source.dtype())};
+    const ScaleZeroPoint params =
+        range_to_scale(range, quantizer, options.symmetric, source.dtype());
+    const double error =
+        weighted_error(source.error(quantizer, params), quantizer, params.scale, amax, weight);
+    if (error < least) {
+      least = error;
+      best = range;
+    }
+  }
+  return best;
+}
+
+Range method_range(const Source& source, const CalibrationOptions& options) {
+  switch (options.method) {
+    case CalibMethod::kMinMax:
+      return observed_range(source);
+    case CalibMethod::kPercentile:
+      return percentile_range_of(source, options);
+    case CalibMethod::kEntropy:
+      return entropy_range(source, options);
+    case CalibMethod::kMse:
+      return least_error_range(source, options, 1.0);
+    case CalibMethod::kSqnr:
+      return least_error_range(source, options, kSqnrClippingWeight);
+  }
+  return {};
+}
+
+bool answer_is_exact(const Source& source, const CalibrationOptions& options) {
+  switch (options.method) {
+    case CalibMethod::kMinMax:
+      return true;
+    case CalibMethod::kPercentile:
+      return source.is_exact();
+    case CalibMethod::kEntropy:
+      return options.dialect == EntropyDialect::kOriginal || source.is_exact();
+    case CalibMethod::kMse:
+    case CalibMethod::kSqnr:
+      return source.search_is_exact();
+  }
+  return false;
+}
+
+}  // namespace
+
+Quantizer quantizer_of(const CalibrationOptions& options) noexcept {
+  Quantizer quantizer;
+  quantizer.format = options.format;
+  quantizer.rounding = options.rounding;
+  quantizer.narrow_range = options.symmetric && is_integer(options.format);
+  return quantizer;
+}
+
+void check(const CalibrationOptions& options) {
+  if (!is_integer(options.format)) {
+    const std::string format(to_string(options.format));
+    if (!options.symmetric) {
+      throw InvalidArgument("symmetric is false with format " + format +
+                            ": FP8 has no zero point, so its range must be symmetric");
+    }
+    if (options.rounding == Rounding::kOriginal) {
+      throw InvalidArgument("rounding is original with format " + format +
+                            ": it is defined for int8 and int4 only");
+    }
+  }
+  if (!(options.percentile >= 0.0 && options.percentile <= 100.0)) {
+    throw InvalidArgument("percentile is " + std::to_string(options.percentile) +
+                          ": it must be in [0, 100]");
+  }
+}
+
+ScaleAnswer answer(const Source& source, const CalibrationOptions& options) {
+  ScaleAnswer result;
+  result.exact = answer_is_exact(source, options);
+  if (source.statistics().finite() == 0) return result;
+  result.amax = source.statistics().amax();
+  const Range chosen = result.amax == 0.0 ? Range{} : method_range(source, options);
+  if (options.symmetric) {
+    const double amax = std::max(std::abs(chosen.low), std::abs(chosen.high));
+    result.range = {0.0 - amax, amax};
+  } else {
+    result.range = {std::min(chosen.low, 0.0), std::max(chosen.high, 0.0)};
+  }
+  const Quantizer quantizer = quantizer_of(options);
+  result.params = range_to_scale(result.range, quantizer, options.symmetric, source.dtype());
+  result.error = source.error(quantizer, result.params);
+  return result;
+}
+
+CalibrationResult assemble(const CalibrationOptions& options, const Granularity& granularity,
+                           const std::vector<ScaleAnswer>& answers) {
+  CalibrationResult result;
+  result.options = options;
+  result.params.quantizer = quantizer_of(options);
+  result.params.granularity = granularity;
+  result.params.scale.clear();
+  std::int64_t count = 0;
+  std::int64_t clipped = 0;
+  double largest = 0.0;
+  for (const ScaleAnswer& one : answers) {
+    result.params.scale.push_back(one.params.scale);
+    result.params.zero_point.push_back(one.params.zero_point);
+    result.low.push_back(one.range.low);
+    result.high.push_back(one.range.high);
+    result.exact = result.exact && one.exact;
+    count += one.error.count;
+    clipped += one.error.clipped;
+    largest = std::max(largest, one.amax);
+  }
+  if (count == 0) {
+    result.sqnr_db = std::numeric_limits<double>::infinity();
+    return result;
+  }
+  // Sums in units of largest^2, which no square exceeds by much.
+  double error = 0.0;
+  double signal = 0.0;
+  for (const ScaleAnswer& one : answers) {
+    if (one.amax == 0.0) continue;
+    const double unit = rounding_unit(options.format, one.params.scale) / largest;
+    const double share = one.amax / largest;
+    error += one.error.rounding.value(unit) + one.error.clipping.value(share);
+    signal += one.error.signal.value(share);
+  }
+  result.clipped = static_cast<double>(clipped) / static_cast<double>(count);
+  result.mse = error / static_cast<double>(count) * largest * largest;
+  result.sqnr_db =
+      error > 0.0 ? 10.0 * std::log10(signal / error) : std::numeric_limits<double>::infinity();
+  return result;
+}
+
+}  // namespace cuqat::calibration

@@ -1,0 +1,129 @@
+// From ranges to scales, the names of the methods, and the two running observers.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "cuqat/calibration.hpp"
+#include "cuqat/scalar/rounding.hpp"
+
+namespace cuqat {
+namespace {
+
+template <typename C>
+ScaleZeroPoint scale_in(Range range, const Quantizer& quantizer, bool symmetric) {
+  constexpr C kSmallest = std::numeric_limits<C>::min();
+  const C low = symmetric ? C{0} : std::min(static_cast<C>(range.low), C{0});
+  const C high = symmetric ? static_cast<C>(std::max(std::abs(range.low), std::abs(range.high)))
+                           : std::max(static_cast<C>(range.high), C{0});
+  if (low == C{0} && high == C{0}) return {};
+  if (symmetric) {
+    const C scale = std::max(high / static_cast<C>(qmax(quantizer)), kSmallest);
+    return {static_cast<double>(scale), 0};
+  }
+  const C least = static_cast<C>(qmin(quantizer));
+  const C largest = static_cast<C>(qmax(quantizer));
+  C width = high - low;
+  C scale = width / (largest - least);
+  // A range wider than the largest number still has a finite step.
+  if (!std::isfinite(width)) scale = high / (largest - least) - low / (largest - least);
+  scale = std::max(scale, kSmallest);
+  const C zero = scalar::clamp(scalar::round_half_even(least - low / scale), least, largest);
+  return {static_cast<double>(scale), static_cast<std::int32_t>(zero)};
+}
+
+}  // namespace
+
+std::string_view to_string(CalibMethod method) noexcept {
+  switch (method) {
+    case CalibMethod::kMinMax:
+      return "minmax";
+    case CalibMethod::kPercentile:
+      return "percentile";
+    case CalibMethod::kEntropy:
+      return "entropy";
+    case CalibMethod::kMse:
+      return "mse";
+    case CalibMethod::kSqnr:
+      return "sqnr";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(EntropyDialect dialect) noexcept {
+  switch (dialect) {
+    case EntropyDialect::kModelopt:
+      return "modelopt";
+    case EntropyDialect::kOnnxRuntime:
+      return "onnxruntime";
+    case EntropyDialect::kOriginal:
+      return "original";
+  }
+  return "unknown";
+}
+
+ScaleZeroPoint range_to_scale(Range range, const Quantizer& quantizer, bool symmetric,
+                              DType dtype) {
+  if (!std::isfinite(range.low) || !std::isfinite(range.high) || range.low > range.high) {
+    throw InvalidArgument("range is [" + std::to_string(range.low) + ", " +
+                          std::to_string(range.high) + "]: it must be finite and low <= high");
+  }
+  if (!symmetric && !is_integer(quantizer.format)) {
+    throw InvalidArgument("symmetric is false with format " +
+                          std::string(to_string(quantizer.format)) +
+                          ": FP8 has no zero point, so its range must be symmetric");
+  }
+  return dtype == DType::kF64 ? scale_in<double>(range, quantizer, symmetric)
+                              : scale_in<float>(range, quantizer, symmetric);
+}
+
+MovingAverageMinMax::MovingAverageMinMax(double momentum) : momentum_(momentum) {
+  if (!(momentum > 0.0 && momentum <= 1.0)) {
+    throw InvalidArgument("momentum is " + std::to_string(momentum) + ": it must be in (0, 1]");
+  }
+}
+
+void MovingAverageMinMax::observe(ConstTensorView batch, const HostOptions& options) {
+  observe(cuqat::statistics(batch, options));
+}
+
+void MovingAverageMinMax::observe(const Statistics& batch) {
+  if (batch.finite() == 0) return;
+  if (!started_) {
+    range_ = {batch.min, batch.max};
+    started_ = true;
+    return;
+  }
+  range_.low += momentum_ * (batch.min - range_.low);
+  range_.high += momentum_ * (batch.max - range_.high);
+}
+
+AmaxHistory::AmaxHistory(std::int64_t length) : length_(length) {
+  if (length < 1) {
+    throw InvalidArgument("length is " + std::to_string(length) + ": it must be at least 1");
+  }
+}
+
+void AmaxHistory::observe(ConstTensorView batch, const HostOptions& options) {
+  push(cuqat::statistics(batch, options).amax());
+}
+
+void AmaxHistory::push(double amax) {
+  if (!(amax >= 0.0) || std::isinf(amax)) {
+    throw InvalidArgument("amax is " + std::to_string(amax) +
+                          ": it must be finite and not negative");
+  }
+  if (static_cast<std::int64_t>(history_.size()) == length_) history_.pop_front();
+  history_.push_back(amax);
+}
+
+double AmaxHistory::amax() const noexcept {
+  return history_.empty() ? 0.0 : *std::max_element(history_.begin(), history_.end());
+}
+
+double AmaxHistory::scale(const Quantizer& quantizer, DType dtype, int margin) const {
+  const double widened = std::ldexp(amax(), margin);
+  return range_to_scale({-widened, widened}, quantizer, true, dtype).scale;
+}
+
+}  // namespace cuqat
