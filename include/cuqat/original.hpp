@@ -55,6 +55,7 @@ class CalibrationCollector {
   /// Range between two order statistics of the kept samples, (100 - p) / 2 percent from either end.
   /// Values: p is clamped to [0, 100]; NaN gives (1, 0).
   [[nodiscard]] ScaleZeroPoint percentile_scale(double p) const;
+  /// Range of least KL divergence, which is the lower half of the observed range for all data.
   [[nodiscard]] ScaleZeroPoint kl_divergence_scale() const;
 
   /// +infinity before the first finite element.

@@ -22,7 +22,8 @@ class ChunkedSort {
   void append(ConstTensorView batch, std::int64_t begin, std::int64_t count) {
     for (std::int64_t i = 0; i < count; i += kGatherChunk) {
       append_finite(batch, begin + i, std::min(kGatherChunk, count - i), numbers_);
-      if (static_cast<std::int64_t>(numbers_.size()) >= kGatherChunk) flush();
+      const std::int64_t limit = values_.size() == 0 ? kFirstGatherChunk : kGatherChunk;
+      if (static_cast<std::int64_t>(numbers_.size()) >= limit) flush();
     }
   }
   Distribution take() {
@@ -156,7 +157,8 @@ void Accumulator::observe_tensor(ConstTensorView batch, const HostOptions& optio
     return;
   }
   statistics[0].merge(cuqat::statistics(batch, options));
-  for (std::int64_t begin = 0; begin < batch.count(); begin += kGatherChunk) {
+  std::int64_t chunk = 0;
+  for (std::int64_t begin = 0; begin < batch.count(); begin += chunk) {
     if (overflowed && on_overflow == OnOverflow::kStop) return;
     const std::int64_t left = batch.count() - begin;
     if (overflowed && dtype == DType::kF32 && left >= kKeyTableThreshold) {
@@ -166,8 +168,8 @@ void Accumulator::observe_tensor(ConstTensorView batch, const HostOptions& optio
       add(0, coarsened_f32_keys(table));
       return;
     }
-    add(0, distribution_of_scale(slice(batch, begin, std::min(left, kGatherChunk)),
-                                 Granularity::tensor(), 0));
+    chunk = std::min(left, values[0].size() == 0 ? kFirstGatherChunk : kGatherChunk);
+    add(0, distribution_of_scale(slice(batch, begin, chunk), Granularity::tensor(), 0));
     check_size();
   }
 }

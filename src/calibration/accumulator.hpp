@@ -41,8 +41,10 @@ class Accumulator {
   void check_size();
 };
 
-/// Number of elements that one gathering step takes: it bounds the memory of an observation.
+/// Number of elements that one gathering step takes: it bounds the memory of an observation. The
+/// first step may be larger: there is nothing yet to merge with.
 inline constexpr std::int64_t kGatherChunk = std::int64_t{1} << 18;
+inline constexpr std::int64_t kFirstGatherChunk = std::int64_t{1} << 20;
 
 /// Elements of one scale as a distribution. `index` is the scale's among the batch's.
 Distribution distribution_of_scale(ConstTensorView batch, const Granularity& granularity,

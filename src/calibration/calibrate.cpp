@@ -45,7 +45,7 @@ std::vector<CalibrationResult> calibrate_tensor(std::span<const ConstTensorView>
     return answer_with(TensorSource(batches, accumulator.statistics.front(), options));
   }
   return answer_with(DistributionSource(batches.front().dtype(), accumulator.statistics.front(),
-                                        accumulator.values.front(), true, options));
+                                        accumulator.values.front(), true, options, batches));
 }
 
 /// Scales one by one, so that memory is that of one channel or group, times the threads.

@@ -243,7 +243,8 @@ void ClippingSearch::search_affine(double clipping_weight,
   }
 }
 
-std::vector<Range> ClippingSearch::best(double clipping_weight, std::size_t num_wanted) const {
+std::vector<Range> ClippingSearch::best(double clipping_weight, std::size_t num_wanted,
+                                        double slack) const {
   std::vector<Candidate> candidates;
   if (symmetric_) {
     search_symmetric(clipping_weight, candidates);
@@ -259,7 +260,10 @@ std::vector<Range> ClippingSearch::best(double clipping_weight, std::size_t num_
                       return a.range.high > b.range.high;
                     });
   std::vector<Range> result;
-  for (std::size_t i = 0; i < num; ++i) result.push_back(candidates[i].range);
+  for (std::size_t i = 0; i < num; ++i) {
+    if (i > 0 && candidates[i].cost > candidates[0].cost * (1.0 + slack)) break;
+    result.push_back(candidates[i].range);
+  }
   return result;
 }
 

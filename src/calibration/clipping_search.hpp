@@ -29,11 +29,13 @@ class ClippingSearch {
   /// Cost of a range; a symmetric one is [-amax, amax].
   [[nodiscard]] ClippingCost cost(Range range) const;
 
-  /// The `num_wanted` best ranges, best first, by rounding + weight * clipping.
+  /// The best ranges by rounding + weight * clipping, best first: those that cost at most
+  /// (1 + slack) times the least, `num_wanted` at most.
   /// Symmetric: amax * i / 400 for i = 1..400, then sixteenths of a step around the best three.
   /// Affine: both ends scaled alike by i / 400; all pairs of twentieths; then each end in turn by
   /// steps of 1 / 400 and of 1 / 6400 around the best.
-  [[nodiscard]] std::vector<Range> best(double clipping_weight, std::size_t num_wanted) const;
+  [[nodiscard]] std::vector<Range> best(double clipping_weight, std::size_t num_wanted,
+                                        double slack) const;
 
  private:
   struct Candidate {

@@ -1,45 +1,63 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 
+#include "calibration/parallel.hpp"
 #include "calibration/source.hpp"
 #include "cuqat/fake_quant.hpp"
+#include "cuqat/scalar/bits.hpp"
 
 namespace cuqat::calibration {
 namespace {
+
+constexpr std::size_t kBlock = 4096;
+
+/// The multiple of 2^-51 nearest to min((difference * reciprocal)^2, 1), as an integer. Adding 2^52
+/// leaves it in the low bits of the significand, where a vectorised loop can take it.
+std::uint64_t error_term(double difference, double reciprocal) {
+  const double t = difference * reciprocal;
+  const double square = t * t < 1.0 ? t * t : 1.0;
+  return scalar::to_bits(square * 0x1p51 + 0x1p52) - scalar::to_bits(0x1p52);
+}
 
 /// Adds the errors of `values` (as the compute type C) with their counts.
 template <typename C>
 void add_errors(std::span<const double> values, std::span<const std::uint64_t> counts,
                 const QuantParams& params, double amax, const HostOptions& options,
                 QuantizationError& error) {
-  constexpr double kFractionSteps = 0x1p51;
-  constexpr std::size_t kBlock = 8192;
+  const double amax_reciprocal = amax > 0.0 ? 1.0 / amax : 0.0;
   const double rounding_reciprocal =
       1.0 / rounding_unit(params.quantizer.format, params.scale.front());
-  const double amax_reciprocal = amax > 0.0 ? 1.0 / amax : 0.0;
-  const auto term = [](double difference, double reciprocal) {
-    const double t = difference * reciprocal;
-    return static_cast<std::uint64_t>(std::rint(std::min(t * t, 1.0) * kFractionSteps));
-  };
-  std::vector<C> x(kBlock);
-  std::vector<C> y(kBlock);
-  std::vector<std::uint8_t> mask(kBlock / 8);
+  std::array<C, kBlock> x;
+  std::array<C, kBlock> y;
+  std::array<std::uint8_t, kBlock / 8> mask;
+  std::array<double, kBlock> reciprocal;
+  std::array<std::uint64_t, kBlock> term;
+  std::array<std::uint64_t, kBlock> signal_term;
   for (std::size_t begin = 0; begin < values.size(); begin += kBlock) {
     const std::size_t size = std::min(kBlock, values.size() - begin);
-    for (std::size_t i = 0; i < size; ++i) x[i] = static_cast<C>(values[begin + i]);
+    const double* value = values.data() + begin;
+    const std::uint64_t* count = counts.data() + begin;
+    for (std::size_t i = 0; i < size; ++i) x[i] = static_cast<C>(value[i]);
     fake_quantize(std::span<const C>(x.data(), size), params, std::span<C>(y.data(), size),
                   std::span(mask.data(), clip_mask_bytes(static_cast<std::int64_t>(size))),
                   options);
+    const auto is_clipped = [&](std::size_t i) { return (mask[i / 8] >> (i % 8) & 1) != 0; };
     for (std::size_t i = 0; i < size; ++i) {
-      const std::uint64_t count = counts[begin + i];
-      const double difference = values[begin + i] - static_cast<double>(y[i]);
-      error.count += static_cast<std::int64_t>(count);
-      error.signal.add(term(values[begin + i], amax_reciprocal), count);
-      if ((mask[i / 8] >> (i % 8) & 1) != 0) {
-        error.clipped += static_cast<std::int64_t>(count);
-        error.clipping.add(term(difference, amax_reciprocal), count);
+      reciprocal[i] = is_clipped(i) ? amax_reciprocal : rounding_reciprocal;
+    }
+    for (std::size_t i = 0; i < size; ++i) {
+      term[i] = error_term(value[i] - static_cast<double>(y[i]), reciprocal[i]);
+      signal_term[i] = error_term(value[i], amax_reciprocal);
+    }
+    for (std::size_t i = 0; i < size; ++i) {
+      error.count += static_cast<std::int64_t>(count[i]);
+      error.signal.add(signal_term[i], count[i]);
+      if (is_clipped(i)) {
+        error.clipped += static_cast<std::int64_t>(count[i]);
+        error.clipping.add(term[i], count[i]);
       } else {
-        error.rounding.add(term(difference, rounding_reciprocal), count);
+        error.rounding.add(term[i], count[i]);
       }
     }
   }
@@ -49,8 +67,9 @@ void add_errors(std::span<const double> values, std::span<const std::uint64_t> c
 
 DistributionSource::DistributionSource(DType dtype, const Statistics& statistics,
                                        const Distribution& values, bool exact,
-                                       const HostOptions& options)
-    : Source(dtype, statistics), values_(values), exact_(exact), options_(options) {}
+                                       const HostOptions& options,
+                                       std::span<const ConstTensorView> data)
+    : Source(dtype, statistics), values_(values), data_(data), exact_(exact), options_(options) {}
 
 const Distribution& DistributionSource::search_values(OrderBy order) const {
   if (order == OrderBy::kValue) return values_;
@@ -97,17 +116,36 @@ std::vector<std::uint64_t> DistributionSource::linear_histogram(BinRange range,
 
 QuantizationError DistributionSource::error(const Quantizer& quantizer,
                                             ScaleZeroPoint params) const {
+  constexpr std::int64_t kReadCost = 4;  // a value with its count costs as much as four elements
+  if (!data_.empty() &&
+      statistics().count < kReadCost * static_cast<std::int64_t>(values_.size())) {
+    return error_of_tensors(data_, quantizer, params, statistics().amax(), options_);
+  }
   QuantParams one;
   one.quantizer = quantizer;
   one.scale = {params.scale};
   one.zero_point = {params.zero_point};
-  QuantizationError result;
+  HostOptions serial = options_;
+  serial.num_threads = 1;
+  // A part a thread would be enough, but parts of one size keep the threads busy to the end.
+  constexpr std::size_t kPart = 65'536;
+  const std::size_t num_parts = (values_.size() + kPart - 1) / kPart;
+  std::vector<QuantizationError> parts(num_parts);
   const double amax = statistics().amax();
-  if (dtype() == DType::kF64) {
-    add_errors<double>(values_.values, values_.counts, one, amax, options_, result);
-  } else {
-    add_errors<float>(values_.values, values_.counts, one, amax, options_, result);
-  }
+  parallel_for(static_cast<std::int64_t>(num_parts), options_.num_threads, [&](std::int64_t part) {
+    const auto index = static_cast<std::size_t>(part);
+    const std::size_t begin = index * kPart;
+    const std::size_t size = std::min(kPart, values_.size() - begin);
+    const auto values = std::span(values_.values).subspan(begin, size);
+    const auto counts = std::span(values_.counts).subspan(begin, size);
+    if (dtype() == DType::kF64) {
+      add_errors<double>(values, counts, one, amax, serial, parts[index]);
+    } else {
+      add_errors<float>(values, counts, one, amax, serial, parts[index]);
+    }
+  });
+  QuantizationError result;
+  for (const QuantizationError& part : parts) merge_errors(result, part);
   return result;
 }
 

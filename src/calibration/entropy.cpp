@@ -1,6 +1,7 @@
 #include "calibration/entropy.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -67,29 +68,67 @@ double modelopt_divergence(const Prefixes& prefix, std::span<const std::uint64_t
   return (own - cross) / total + std::log(kept / total);
 }
 
-/// Zeros become epsilon, and the others give up as much in all. ONNX Runtime's smoothing.
-struct Smoothing {
-  static constexpr double kEpsilon = 1e-4;
-  double given_up = 0.0;
+// ONNX Runtime's rule is computed in f32, as ONNX Runtime computes it: near its minimum the
+// divergence is so flat that f64 picks candidates 15 bins away.
 
-  Smoothing(std::size_t num_zeros, std::size_t size)
-      : given_up(kEpsilon * static_cast<double>(num_zeros) /
-                 static_cast<double>(size - num_zeros)) {}
-  [[nodiscard]] double operator()(double value) const {
-    return value == 0.0 ? kEpsilon : value - given_up;
+/// Sum in the association of numpy: eight partial sums a block of at most 128, halves above.
+float pairwise_sum(std::span<const float> x) {
+  if (x.size() < 8) return std::accumulate(x.begin(), x.end(), 0.0f);
+  if (x.size() > 128) {
+    const std::size_t half = x.size() / 2 / 8 * 8;
+    return pairwise_sum(x.first(half)) + pairwise_sum(x.subspan(half));
   }
-};
+  std::array<float, 8> part{};
+  const std::size_t whole = x.size() / 8 * 8;
+  for (std::size_t i = 0; i < whole; ++i) part[i % 8] += x[i];
+  const float sum =
+      ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
+  return std::accumulate(x.begin() + static_cast<std::ptrdiff_t>(whole), x.end(), sum);
+}
+
+/// Zeros become 1e-4, and the others give up as much in all; then everything is normalised. False
+/// where all are zero.
+bool smooth_and_normalise(std::vector<float>& x) {
+  constexpr double kEpsilon = 1e-4;
+  const auto num_zeros = static_cast<double>(std::count(x.begin(), x.end(), 0.0f));
+  const double num_others = static_cast<double>(x.size()) - num_zeros;
+  if (num_others == 0.0) return false;
+  const auto given_up = static_cast<float>(kEpsilon * num_zeros / num_others);
+  for (float& value : x) {
+    value = value == 0.0f ? static_cast<float>(kEpsilon) : value - given_up;
+  }
+  const float sum = pairwise_sum(x);
+  for (float& value : x) value /= sum;
+  return true;
+}
+
+/// sum p ln(p / q) of normalised p and q; p is overwritten. Runs of equal bins are common.
+float divergence(std::vector<float>& p, const std::vector<float>& q) {
+  float last_p = 0.0f;
+  float last_q = 0.0f;
+  float last = 0.0f;
+  for (std::size_t k = 0; k < p.size(); ++k) {
+    if (p[k] != last_p || q[k] != last_q) {
+      last_p = p[k];
+      last_q = q[k];
+      const auto wide = static_cast<double>(last_p);
+      last = static_cast<float>(wide * std::log(wide / static_cast<double>(last_q)));
+    }
+    p[k] = last;
+  }
+  return pairwise_sum(p);
+}
 
 double onnxruntime_divergence(std::span<const std::uint64_t> counts,
                               std::span<const std::uint64_t> prefix, BinWindow window,
-                              std::size_t num_levels, std::vector<double>& p,
-                              std::vector<double>& q) {
+                              std::size_t num_levels, std::vector<float>& p,
+                              std::vector<float>& q) {
   const std::size_t size = window.end - window.begin;
   p.resize(size);
-  q.assign(size, 0.0);
-  for (std::size_t k = 0; k < size; ++k) p[k] = static_cast<double>(counts[window.begin + k]);
-  p.front() += static_cast<double>(prefix[window.begin]);
-  p.back() += static_cast<double>(prefix.back() - prefix[window.end]);
+  q.assign(size, 0.0f);
+  for (std::size_t k = 1; k + 1 < size; ++k) p[k] = static_cast<float>(counts[window.begin + k]);
+  p.front() = static_cast<float>(prefix[window.begin + 1]);
+  p.back() = static_cast<float>(prefix.back() - prefix[window.end - 1]);
 
   const std::size_t bins_a_level = size / num_levels;
   for (std::size_t level = 0; level < num_levels; ++level) {
@@ -98,29 +137,15 @@ double onnxruntime_divergence(std::span<const std::uint64_t> counts,
     // The bins past the last whole level join its sum, while their own q stays 0.
     const std::size_t sum_end = level + 1 == num_levels ? size : end;
     const std::uint64_t sum = prefix[window.begin + sum_end] - prefix[window.begin + begin];
-    const auto non_zero = std::count_if(p.begin() + static_cast<std::ptrdiff_t>(begin),
-                                        p.begin() + static_cast<std::ptrdiff_t>(end),
-                                        [](double value) { return value != 0.0; });
+    const auto non_zero = static_cast<std::uint64_t>(std::count_if(
+        p.begin() + static_cast<std::ptrdiff_t>(begin),
+        p.begin() + static_cast<std::ptrdiff_t>(end), [](float value) { return value != 0.0f; }));
     if (non_zero == 0) continue;
-    const double mean = std::trunc(static_cast<double>(sum) / static_cast<double>(non_zero));
     std::fill(q.begin() + static_cast<std::ptrdiff_t>(begin),
-              q.begin() + static_cast<std::ptrdiff_t>(end), mean);
+              q.begin() + static_cast<std::ptrdiff_t>(end), static_cast<float>(sum / non_zero));
   }
-
-  const auto zeros_p = static_cast<std::size_t>(std::count(p.begin(), p.end(), 0.0));
-  const auto zeros_q = static_cast<std::size_t>(std::count(q.begin(), q.end(), 0.0));
-  if (zeros_p == size || zeros_q == size) return kInfinity;
-  const Smoothing smooth_p(zeros_p, size);
-  const Smoothing smooth_q(zeros_q, size);
-  double total_p = 0.0;
-  double total_q = 0.0;
-  for (std::size_t k = 0; k < size; ++k) {
-    total_p += p[k] = smooth_p(p[k]);
-    total_q += q[k] = smooth_q(q[k]);
-  }
-  double sum = 0.0;
-  for (std::size_t k = 0; k < size; ++k) sum += p[k] * std::log(p[k] / q[k]);
-  return sum / total_p + std::log(total_q / total_p);
+  if (!smooth_and_normalise(p) || !smooth_and_normalise(q)) return kInfinity;
+  return static_cast<double>(divergence(p, q));
 }
 
 }  // namespace
@@ -152,8 +177,8 @@ std::vector<double> onnxruntime_divergences(std::span<const std::uint64_t> count
   std::partial_sum(counts.begin(), counts.end(), prefix.begin() + 1);
   const std::size_t zero = counts.size() / 2;
   std::vector<double> result;
-  std::vector<double> p;
-  std::vector<double> q;
+  std::vector<float> p;
+  std::vector<float> q;
   for (std::size_t i = num_levels / 2; i <= zero; ++i) {
     const BinWindow window{zero - i, std::min(zero + i + 1, counts.size())};
     result.push_back(onnxruntime_divergence(counts, prefix, window, num_levels, p, q));

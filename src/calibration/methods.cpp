@@ -16,6 +16,9 @@ constexpr std::size_t kEntropyBins = 2048;
 constexpr std::size_t kModeloptFirstCandidate = 128;
 constexpr double kSqnrClippingWeight = 3.0;  // AIMET weighs clipping so against rounding
 constexpr std::size_t kNumFinalists = 4;
+// How far the search's cost may be off, relative: by rounding, and by taking bins for values.
+constexpr double kRoundingSlack = 1e-9;
+constexpr double kBinningSlack = 1e-2;
 
 double to_compute(double value, DType dtype) {
   return dtype == DType::kF64 ? value : static_cast<double>(static_cast<float>(value));
@@ -84,23 +87,21 @@ Distribution scaled(const Distribution& values, int exponent) {
   return result;
 }
 
-std::vector<Range> best_ranges(const Distribution& values, const Quantizer& quantizer,
-                               bool symmetric, DType dtype, double weight) {
-  return ClippingSearch(values, quantizer, symmetric, dtype).best(weight, kNumFinalists);
-}
-
 std::vector<Range> finalists(const Source& source, const CalibrationOptions& options,
                              double weight) {
   const Distribution& values =
       source.search_values(options.symmetric ? OrderBy::kMagnitude : OrderBy::kValue);
   const Quantizer quantizer = quantizer_of(options);
+  const double slack = source.search_is_exact() ? kRoundingSlack : kBinningSlack;
   const int exponent = std::ilogb(source.statistics().amax());
   constexpr int kSafeExponent = 300;
   if (std::abs(exponent) <= kSafeExponent) {
-    return best_ranges(values, quantizer, options.symmetric, source.dtype(), weight);
+    return ClippingSearch(values, quantizer, options.symmetric, source.dtype())
+        .best(weight, kNumFinalists, slack);
   }
-  std::vector<Range> result =
-      best_ranges(scaled(values, -exponent), quantizer, options.symmetric, source.dtype(), weight);
+  const Distribution near_one = scaled(values, -exponent);
+  std::vector<Range> result = ClippingSearch(near_one, quantizer, options.symmetric, source.dtype())
+                                  .best(weight, kNumFinalists, slack);
   for (Range& range : result) {
     range =
         within_observed(source, std::ldexp(range.low, exponent), std::ldexp(range.high, exponent));
@@ -121,10 +122,12 @@ Range least_error_range(const Source& source, const CalibrationOptions& options,
   const double amax = source.statistics().amax();
   Range best;
   double least = std::numeric_limits<double>::infinity();
-  for (Range range : finalists(source, options, weight)) {
+  const std::vector<Range> candidates = finalists(source, options, weight);
+  for (Range range : candidates) {
     range = {to_compute(range.low, source.dtype()), to_compute(range.high, source.dtype())};
     const ScaleZeroPoint params =
         range_to_scale(range, quantizer, options.symmetric, source.dtype());
+    if (candidates.size() == 1) return range;
     const double error =
         weighted_error(source.error(quantizer, params), quantizer, params.scale, amax, weight);
     if (error < least) {

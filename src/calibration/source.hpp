@@ -12,6 +12,14 @@
 
 namespace cuqat::calibration {
 
+/// Adds the error of another part of the same elements.
+void merge_errors(QuantizationError& sum, const QuantizationError& part);
+
+/// Error of quantizing all batches with one scale.
+QuantizationError error_of_tensors(std::span<const ConstTensorView> batches,
+                                   const Quantizer& quantizer, ScaleZeroPoint params, double amax,
+                                   const HostOptions& options);
+
 class Source {
  public:
   Source(DType dtype, const Statistics& statistics) : dtype_(dtype), statistics_(statistics) {}
@@ -43,11 +51,14 @@ class Source {
   Statistics statistics_;
 };
 
-/// A distribution in memory, exact or coarsened. It must outlive the source.
+/// A distribution in memory, exact or coarsened. It must outlive the source, and so must `data`,
+/// the tensors it is of: where they are given and few of their elements are equal, errors are
+/// computed by reading them, which is faster and gives the same integers.
 class DistributionSource final : public Source {
  public:
   DistributionSource(DType dtype, const Statistics& statistics, const Distribution& values,
-                     bool exact, const HostOptions& options);
+                     bool exact, const HostOptions& options,
+                     std::span<const ConstTensorView> data = {});
   [[nodiscard]] std::vector<double> order_statistics(
       OrderBy order, std::span<const std::int64_t> ranks) const override;
   [[nodiscard]] std::vector<std::uint64_t> linear_histogram(BinRange range,
@@ -60,6 +71,7 @@ class DistributionSource final : public Source {
 
  private:
   const Distribution& values_;
+  std::span<const ConstTensorView> data_;
   mutable Distribution magnitudes_;  ///< Made when first asked for.
   bool exact_;
   HostOptions options_;

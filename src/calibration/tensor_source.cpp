@@ -8,14 +8,6 @@ namespace {
 /// Bins of the search. An int8 step is more than 500 of them for any range worth choosing.
 constexpr std::size_t kSearchBins = std::size_t{1} << 16;
 
-void merge_errors(QuantizationError& sum, const QuantizationError& part) {
-  sum.count += part.count;
-  sum.clipped += part.clipped;
-  sum.rounding.merge(part.rounding);
-  sum.clipping.merge(part.clipping);
-  sum.signal.merge(part.signal);
-}
-
 /// Bins as values at their middles; zeros stay zeros.
 Distribution distribution_of_bins(std::span<const std::uint64_t> bins, BinRange range,
                                   const Statistics& statistics) {
@@ -43,6 +35,14 @@ Distribution distribution_of_bins(std::span<const std::uint64_t> bins, BinRange 
 
 }  // namespace
 
+void merge_errors(QuantizationError& sum, const QuantizationError& part) {
+  sum.count += part.count;
+  sum.clipped += part.clipped;
+  sum.rounding.merge(part.rounding);
+  sum.clipping.merge(part.clipping);
+  sum.signal.merge(part.signal);
+}
+
 TensorSource::TensorSource(std::span<const ConstTensorView> batches, const Statistics& statistics,
                            const HostOptions& options)
     : Source(batches.front().dtype(), statistics), batches_(batches), options_(options) {}
@@ -61,17 +61,22 @@ std::vector<std::uint64_t> TensorSource::linear_histogram(BinRange range,
   return bins;
 }
 
-QuantizationError TensorSource::error(const Quantizer& quantizer, ScaleZeroPoint params) const {
+QuantizationError error_of_tensors(std::span<const ConstTensorView> batches,
+                                   const Quantizer& quantizer, ScaleZeroPoint params, double amax,
+                                   const HostOptions& options) {
   QuantParams one;
   one.quantizer = quantizer;
   one.scale = {params.scale};
   one.zero_point = {params.zero_point};
-  const double amax = statistics().amax();
   QuantizationError result;
-  for (const ConstTensorView& batch : batches_) {
-    merge_errors(result, quantization_error(batch, one, std::span(&amax, 1), options_).front());
+  for (const ConstTensorView& batch : batches) {
+    merge_errors(result, quantization_error(batch, one, std::span(&amax, 1), options).front());
   }
   return result;
+}
+
+QuantizationError TensorSource::error(const Quantizer& quantizer, ScaleZeroPoint params) const {
+  return error_of_tensors(batches_, quantizer, params, statistics().amax(), options_);
 }
 
 const Distribution& TensorSource::search_values(OrderBy order) const {
