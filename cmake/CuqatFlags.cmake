@@ -4,6 +4,9 @@ target_compile_options(cuqat_flags INTERFACE
   -Wall -Wextra -Wconversion -Wshadow -Wpedantic
   # Every operation is rounded once: a fused x * s + z is another number.
   -ffp-contract=off
+  # g++ 12's straight-line vectoriser drops the rounding in pairs of
+  # is_f64 ? x : double(float(x)). Loops are vectorised as before.
+  $<$<CXX_COMPILER_ID:GNU>:-fno-tree-slp-vectorize>
   $<$<BOOL:${CUQAT_WERROR}>:-Werror>)
 if(CUQAT_SANITIZE)
   target_compile_options(cuqat_flags INTERFACE

@@ -58,6 +58,13 @@ CUQAT_HD constexpr C magnitude(C value) {
   return from_bits(static_cast<Bits>(to_bits(value) & ~FloatTraits<C>::kSign));
 }
 
+/// A magnitude (sign bit 0) with the sign of another number.
+template <typename C>
+CUQAT_HD constexpr C with_sign_of(C size, C sign) {
+  using Bits = typename FloatTraits<C>::Bits;
+  return from_bits(static_cast<Bits>(to_bits(size) | (to_bits(sign) & FloatTraits<C>::kSign)));
+}
+
 template <typename C>
 CUQAT_HD constexpr C quiet_nan() {
   return from_bits(FloatTraits<C>::kQuietNaN);

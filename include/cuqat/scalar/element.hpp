@@ -70,22 +70,24 @@ CUQAT_HD bool is_clipped(const Q& q, C x, C scale, std::int32_t zero_point) {
 /// device memory can hold, passes x through unclipped.
 template <typename Q, typename C>
 CUQAT_HD Quantized<C> fake_quantize_element(const Q& q, C x, C scale, std::int32_t zero_point) {
-  Quantized<C> result{};
+  C value;
+  bool clipped;
   if constexpr (is_integer(Q::kFormat)) {
     const C unclamped = integer_unclamped<Q::kRounding>(x, scale, zero_point);
     const C low = static_cast<C>(q.low);
     const C high = static_cast<C>(q.high);
     const auto code = static_cast<std::int32_t>(clamp(unclamped, low, high));
-    result.value = is_nan(x) ? quiet_nan<C>() : integer_decode(code, scale, zero_point);
-    result.clipped = !(unclamped >= low && unclamped <= high);
+    value = integer_decode(code, scale, zero_point);
+    clipped = !(unclamped >= low && unclamped <= high);
   } else {
     const C quotient = x / scale;
     const std::uint8_t code = fp8_encode<Q::kFormat>(quotient, q.saturate);
-    result.value = is_nan(x) ? quiet_nan<C>() : fp8_decode<Q::kFormat, C>(code) * scale;
-    result.clipped = !fp8_in_range<Q::kFormat>(quotient);
+    value = fp8_decode<Q::kFormat, C>(code) * scale;
+    clipped = !fp8_in_range<Q::kFormat>(quotient);
   }
-  if (scale == C{0}) result = {x, false};
-  return result;
+  value = is_nan(x) ? quiet_nan<C>() : value;
+  const bool passes = scale == C{0};
+  return {passes ? x : value, !passes && clipped};
 }
 
 }  // namespace cuqat::scalar

@@ -1,0 +1,135 @@
+// Gradients of a learned scale and zero point, summed in the fixed order of docs/numerics.md.
+#include "cpu/kernels/entry_points.hpp"
+#include "cpu/kernels/loop.hpp"
+
+namespace cuqat::cpu::CUQAT_ISA {
+namespace {
+
+/// C(limit - zero_point), the difference in int32, wrapping as in integer_decode.
+template <typename C>
+CUQAT_INLINE C limit_distance(std::int32_t limit, std::int32_t zero_point) {
+  return scalar::integer_decode<C>(limit, C{1}, zero_point);
+}
+
+/// What an element adds to the scale's sum.
+template <typename Q, typename C>
+CUQAT_INLINE C scale_term(const Q& q, C x, C dy, C scale, std::int32_t zero_point, bool clipped) {
+  const C y = scalar::fake_quantize_element(q, x, scale, zero_point).value;
+  const C inside = (y - x) / scale;
+  bool below = false;
+  if constexpr (is_integer(Q::kFormat)) {
+    below = scalar::integer_unclamped<Q::kRounding>(x, scale, zero_point) < static_cast<C>(q.low);
+  } else {
+    below = x / scale < C{0};
+  }
+  const C outside =
+      below ? limit_distance<C>(q.low, zero_point) : limit_distance<C>(q.high, zero_point);
+  const C product = dy * (clipped ? outside : inside);
+  return scalar::is_nan(x) ? C{0} : product;
+}
+
+/// Elements side by side: their gradients and their terms.
+template <typename T, bool kPerElement, typename Q>
+void terms_loop(const Q q, const Scales<scalar::ComputeType<T>, kPerElement> scales,
+                             const void* dy, const void* x, void* dx, std::int64_t n,
+                             double* scale_terms, double* zero_terms) {
+  using Bits = PatternOf<T>;
+  CUQAT_INDEPENDENT
+  for (std::int64_t i = 0; i < n; ++i) {
+    const auto value = scalar::load_compute(load<T>(x, i));
+    const auto gradient = scalar::load_compute(load<T>(dy, i));
+    const Bits gradient_bits = load<Bits>(dy, i);
+    const auto scale = scales.scale(i);
+    const std::int32_t zero_point = scales.zero_point(i);
+    const bool clipped = scalar::is_clipped(q, value, scale, zero_point);
+    const bool outside = clipped && !scalar::is_nan(value);
+    scale_terms[i] =
+        static_cast<double>(scale_term(q, value, gradient, scale, zero_point, clipped));
+    zero_terms[i] = outside ? static_cast<double>(gradient) : 0.0;
+    store<Bits>(dx, i, clipped ? Bits{0} : gradient_bits);
+  }
+}
+
+/// Folds the lanes of `columns` sums, lane by lane apart: lanes[lane * columns + column].
+CUQAT_INLINE void fold_lanes(double* lanes, std::int64_t columns, double* sums) {
+  for (std::int64_t half = kSumLanes / 2; half > 0; half /= 2) {
+    for (std::int64_t i = 0; i < half * columns; ++i) lanes[i] += lanes[i + half * columns];
+  }
+  for (std::int64_t column = 0; column < columns; ++column) sums[column] = lanes[column];
+}
+
+/// Adds terms to the lanes, from lane 0 on.
+CUQAT_INLINE void add_to_lanes(const double* terms, std::int64_t n, double* lanes) {
+  const std::int64_t whole = n - n % kSumLanes;
+  for (std::int64_t i = 0; i < whole; i += kSumLanes) {
+    for (std::int64_t lane = 0; lane < kSumLanes; ++lane) lanes[lane] += terms[i + lane];
+  }
+  for (std::int64_t i = whole; i < n; ++i) lanes[i - whole] += terms[i];
+}
+
+}  // namespace
+
+double sum_chunk(const double* terms, std::int64_t n) {
+  double lanes[kSumLanes] = {};
+  add_to_lanes(terms, n, lanes);
+  double sum = 0.0;
+  fold_lanes(lanes, 1, &sum);
+  return sum;
+}
+
+void learned_scale(const TileQuantizer& quantizer, const TileScale& scale, const void* dy,
+                   const void* x, void* dx, std::int64_t n, double* dscale, double* dzero_point) {
+  // Terms wait in L1 for their addition; a multiple of the lanes.
+  constexpr std::int64_t kBlock = 512;
+  with_type(quantizer.dtype, [&](auto type) {
+    with_quantizer(quantizer, [&](auto q) {
+      using T = typename decltype(type)::Type;
+      using C = scalar::ComputeType<T>;
+      const Scales<C, false> scales(scale);
+      alignas(64) double scale_terms[kBlock];
+      alignas(64) double zero_terms[kBlock];
+      alignas(64) double scale_lanes[kSumLanes] = {};
+      alignas(64) double zero_lanes[kSumLanes] = {};
+      for (std::int64_t first = 0; first < n; first += kBlock) {
+        const std::int64_t length = n - first < kBlock ? n - first : kBlock;
+        terms_loop<T, false>(q, scales, element_address<T>(dy, first), element_address<T>(x, first),
+                             element_address<T>(dx, first), length, scale_terms, zero_terms);
+        add_to_lanes(scale_terms, length, scale_lanes);
+        if (dzero_point != nullptr) add_to_lanes(zero_terms, length, zero_lanes);
+      }
+      fold_lanes(scale_lanes, 1, dscale);
+      if (dzero_point != nullptr) fold_lanes(zero_lanes, 1, dzero_point);
+    });
+  });
+}
+
+void learned_scale_columns(const TileQuantizer& quantizer, const TileScale& scale, const void* dy,
+                           const void* x, void* dx, std::int64_t rows, std::int64_t columns,
+                           std::int64_t stride, double* dscale, double* dzero_point) {
+  with_type(quantizer.dtype, [&](auto type) {
+    with_quantizer(quantizer, [&](auto q) {
+      using T = typename decltype(type)::Type;
+      using C = scalar::ComputeType<T>;
+      const Scales<C, true> scales(scale);
+      alignas(64) double scale_terms[kSumColumns];
+      alignas(64) double zero_terms[kSumColumns];
+      alignas(64) double scale_lanes[kSumLanes * kSumColumns] = {};
+      alignas(64) double zero_lanes[kSumLanes * kSumColumns] = {};
+      for (std::int64_t row = 0; row < rows; ++row) {
+        double* const scale_lane = scale_lanes + row % kSumLanes * columns;
+        double* const zero_lane = zero_lanes + row % kSumLanes * columns;
+        const std::int64_t at = row * stride;
+        terms_loop<T, true>(q, scales, element_address<T>(dy, at), element_address<T>(x, at),
+                            element_address<T>(dx, at), columns, scale_terms, zero_terms);
+        for (std::int64_t i = 0; i < columns; ++i) {
+          scale_lane[i] += scale_terms[i];
+          zero_lane[i] += zero_terms[i];
+        }
+      }
+      fold_lanes(scale_lanes, columns, dscale);
+      if (dzero_point != nullptr) fold_lanes(zero_lanes, columns, dzero_point);
+    });
+  });
+}
+
+}  // namespace cuqat::cpu::CUQAT_ISA

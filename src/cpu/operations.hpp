@@ -1,0 +1,36 @@
+// The operations of detail::OperationTable over the kernels of any one instruction set.
+#pragma once
+
+#include "cpu/kernels.hpp"
+#include "host/operation_table.hpp"
+
+namespace cuqat::cpu {
+
+void quantize(const Kernels& kernels, const detail::ScaledTensor& tensor, const void* x,
+              std::uint8_t* codes, CodeLayout layout);
+void dequantize(const Kernels& kernels, const detail::ScaledTensor& tensor,
+                const std::uint8_t* codes, CodeLayout layout, void* y);
+void fake_quantize(const Kernels& kernels, const detail::ScaledTensor& tensor, const void* x,
+                   void* y, std::uint8_t* clip_mask);
+void fake_quantize_backward(const Kernels& kernels, const detail::ScaledTensor& tensor,
+                            const void* dy, const void* x, void* dx);
+void fake_quantize_backward_from_mask(const Kernels& kernels, DType dtype, std::int64_t count,
+                                      const void* dy, const std::uint8_t* clip_mask, void* dx,
+                                      int num_threads);
+void learned_scale_backward(const Kernels& kernels, const detail::ScaledTensor& tensor,
+                            const void* dy, const void* x, void* dx, const double* gradient_scale,
+                            double* dscale, double* dzero_point);
+void statistics(const Kernels& kernels, const detail::ScaledTensor& tensor, const void* x,
+                Statistics* result);
+void quantization_error(const Kernels& kernels, const detail::ScaledTensor& tensor, const void* x,
+                        const double* amax, QuantizationError* result);
+void accumulate_key_histogram(const Kernels& kernels, DType dtype, std::int64_t count,
+                              const void* x, std::uint64_t* counts, int num_threads);
+void accumulate_linear_histogram(const Kernels& kernels, DType dtype, std::int64_t count,
+                                 const void* x, double amax, BinRange range,
+                                 std::span<std::uint64_t> counts, int num_threads);
+void order_statistics(const Kernels& kernels, std::span<const ConstTensorView> batches,
+                      OrderBy order, std::span<const std::int64_t> ranks, double* result,
+                      int num_threads);
+
+}  // namespace cuqat::cpu

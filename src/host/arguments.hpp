@@ -1,0 +1,99 @@
+// Checks that the public functions share. All of them throw InvalidArgument, before any work.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cuqat/backend.hpp"
+#include "cuqat/fake_quant.hpp"
+#include "cuqat/quant_params.hpp"
+#include "cuqat/tensor_view.hpp"
+#include "host/operation_table.hpp"
+
+namespace cuqat::detail {
+
+/// A value as a message shows it. Floating point: the shortest text that reads back the same.
+std::string text(double value);
+std::string text(const Shape& shape);
+std::string text(std::integral auto value) { return std::to_string(value); }
+
+/// Throws "<argument> is <value>; it must be <limit>".
+[[noreturn]] void throw_invalid(std::string_view argument, std::string_view value,
+                                std::string_view limit);
+
+/// The compute type of a dtype.
+constexpr DType compute_type(DType dtype) noexcept {
+  return dtype == DType::kF64 ? DType::kF64 : DType::kF32;
+}
+
+/// Threads to run on: options.num_threads, or as many as the machine has.
+int check_threads(const HostOptions& options);
+
+/// The granularity with its axis counted from the front.
+Granularity check_granularity(const Granularity& granularity, const Shape& shape);
+
+/// Memory, and elements that can exist in memory.
+void check_view(std::string_view name, ConstTensorView view);
+
+/// A view that must be like another one.
+void check_alike(std::string_view name, ConstTensorView view, std::string_view other_name,
+                 ConstTensorView other);
+
+/// A span's length. `why` completes "it must be <expected>, ".
+void check_size(std::string_view name, std::size_t size, std::size_t expected,
+                std::string_view why);
+
+/// Percentiles are in [0, 100].
+void check_percentile(double p);
+
+/// kNibbles is for int4 alone, and the codes must be as many as the tensor's elements.
+void check_codes(std::size_t codes_size, std::int64_t count, Format format, CodeLayout layout);
+
+/// An argument's bytes.
+struct Region {
+  std::string_view name;
+  const void* data = nullptr;
+  std::size_t bytes = 0;
+
+  Region(std::string_view argument, ConstTensorView view)
+      : name(argument), data(view.data()), bytes(view.size_bytes()) {}
+  template <typename T, std::size_t kExtent>
+  Region(std::string_view argument, std::span<T, kExtent> span)
+      : name(argument), data(span.data()), bytes(span.size_bytes()) {}
+};
+
+/// The output must not share a byte with `other`.
+void check_disjoint(const Region& output, const Region& other);
+
+/// The output must not share a byte with `input`, unless it is the input itself.
+void check_in_place_or_disjoint(const Region& output, const Region& input);
+
+/// A tensor without scales, for the operations that only need to know what shares one.
+ScaledTensor make_unscaled_tensor(ConstTensorView x, const Granularity& granularity,
+                                  const HostOptions& options);
+
+/// Checked parameters over a tensor, and the memory of the scales in the compute type. It refers to
+/// the QuantParams that it was made from.
+class ScaledArguments {
+ public:
+  ScaledArguments(ConstTensorView x, const QuantParams& params, const HostOptions& options);
+  ScaledArguments(const ScaledArguments&) = delete;
+  ScaledArguments& operator=(const ScaledArguments&) = delete;
+
+  [[nodiscard]] const ScaledTensor& tensor() const noexcept { return tensor_; }
+
+ private:
+  void set_scale(const QuantParams& params);
+  void set_zero_point(const QuantParams& params);
+
+  ScaledTensor tensor_;
+  std::vector<float> narrow_scale_;
+  std::vector<std::int32_t> no_zero_point_;
+};
+
+}  // namespace cuqat::detail

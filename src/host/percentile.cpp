@@ -1,0 +1,92 @@
+#include "cuqat/percentile.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "cuqat/statistics.hpp"
+#include "host/arguments.hpp"
+#include "host/operation_table.hpp"
+
+namespace cuqat {
+
+namespace {
+
+/// A rank computed in f64, at most n - 1. The comparison comes before the cast: for n near 2^63 the
+/// f64 may be 2^63 itself.
+std::int64_t rank_below(double rank, std::int64_t n) {
+  return rank >= static_cast<double>(n - 1) ? n - 1 : static_cast<std::int64_t>(rank);
+}
+
+void check_rank_arguments(std::int64_t n, double p) {
+  if (n < 1) detail::throw_invalid("n", detail::text(n), "at least 1");
+  detail::check_percentile(p);
+}
+
+std::vector<double> checked_order_statistics(std::span<const ConstTensorView> batches,
+                                             OrderBy order, std::span<const std::int64_t> ranks,
+                                             const HostOptions& options) {
+  std::vector<double> result(ranks.size());
+  options.backend.operations().order_statistics(batches, order, ranks, result.data(),
+                                                detail::check_threads(options));
+  return result;
+}
+
+}  // namespace
+
+std::vector<double> order_statistics(std::span<const ConstTensorView> batches, OrderBy order,
+                                     std::span<const std::int64_t> ranks,
+                                     const HostOptions& options) {
+  detail::check_threads(options);
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    const std::string name = "batches[" + detail::text(i) + "]";
+    detail::check_view(name, batches[i]);
+    if (batches[i].dtype() != batches.front().dtype()) {
+      detail::throw_invalid(
+          name + ".dtype()", to_string(batches[i].dtype()),
+          "the dtype of batches[0], " + std::string(to_string(batches.front().dtype())));
+    }
+  }
+  if (ranks.empty()) return {};
+  std::int64_t finite = 0;
+  for (const ConstTensorView& batch : batches) finite += statistics(batch, options).finite();
+  for (std::size_t i = 0; i < ranks.size(); ++i) {
+    if (ranks[i] >= 0 && ranks[i] < finite) continue;
+    detail::throw_invalid("ranks[" + detail::text(i) + "]", detail::text(ranks[i]),
+                          "in [0, " + detail::text(finite) + "), the number of finite elements");
+  }
+  return checked_order_statistics(batches, order, ranks, options);
+}
+
+std::int64_t percentile_rank(std::int64_t n, double p) {
+  check_rank_arguments(n, p);
+  return rank_below(std::max(std::ceil(p / 100.0 * static_cast<double>(n)) - 1.0, 0.0), n);
+}
+
+RankPair two_sided_percentile_ranks(std::int64_t n, double p) {
+  check_rank_arguments(n, p);
+  const double f = (100.0 - p) / 200.0;
+  const auto count = static_cast<double>(n);
+  return {rank_below(std::floor(count * f), n), rank_below(std::ceil(count * (1.0 - f)), n)};
+}
+
+double magnitude_percentile(ConstTensorView x, double p, const HostOptions& options) {
+  detail::check_percentile(p);
+  const std::int64_t finite = statistics(x, options).finite();
+  if (finite == 0) return 0.0;
+  const std::array ranks{percentile_rank(finite, p)};
+  return checked_order_statistics({&x, 1}, OrderBy::kMagnitude, ranks, options).front();
+}
+
+Range percentile_range(ConstTensorView x, double p, const HostOptions& options) {
+  detail::check_percentile(p);
+  const std::int64_t finite = statistics(x, options).finite();
+  if (finite == 0) return {};
+  const RankPair pair = two_sided_percentile_ranks(finite, p);
+  const std::array ranks{pair.low, pair.high};
+  const std::vector<double> ends =
+      checked_order_statistics({&x, 1}, OrderBy::kValue, ranks, options);
+  return {ends[0], ends[1]};
+}
+
+}  // namespace cuqat

@@ -1,0 +1,31 @@
+// The functions of the reference backend's table; detail::OperationTable says what they do.
+#pragma once
+
+#include "host/operation_table.hpp"
+
+namespace cuqat::reference {
+
+void quantize(const detail::ScaledTensor& tensor, const void* x, std::uint8_t* codes,
+              CodeLayout layout);
+void dequantize(const detail::ScaledTensor& tensor, const std::uint8_t* codes, CodeLayout layout,
+                void* y);
+void fake_quantize(const detail::ScaledTensor& tensor, const void* x, void* y,
+                   std::uint8_t* clip_mask);
+void fake_quantize_backward(const detail::ScaledTensor& tensor, const void* dy, const void* x,
+                            void* dx);
+void fake_quantize_backward_from_mask(DType dtype, std::int64_t count, const void* dy,
+                                      const std::uint8_t* clip_mask, void* dx, int num_threads);
+void learned_scale_backward(const detail::ScaledTensor& tensor, const void* dy, const void* x,
+                            void* dx, const double* gradient_scale, double* dscale,
+                            double* dzero_point);
+void statistics(const detail::ScaledTensor& tensor, const void* x, Statistics* result);
+void quantization_error(const detail::ScaledTensor& tensor, const void* x, const double* amax,
+                        QuantizationError* result);
+void accumulate_key_histogram(DType dtype, std::int64_t count, const void* x, std::uint64_t* counts,
+                              int num_threads);
+void accumulate_linear_histogram(DType dtype, std::int64_t count, const void* x, double amax,
+                                 BinRange range, std::span<std::uint64_t> counts, int num_threads);
+void order_statistics(std::span<const ConstTensorView> batches, OrderBy order,
+                      std::span<const std::int64_t> ranks, double* result, int num_threads);
+
+}  // namespace cuqat::reference
