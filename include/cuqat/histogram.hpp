@@ -35,8 +35,9 @@ enum class BinRange : std::uint8_t {
 /// Shape:  counts.size() at least 1 and at most 2^24, for kSigned an even number.
 /// Values: NaN, infinities and magnitudes over amax are not counted. -0 is 0.
 /// Order:  as accumulate_key_histogram.
-/// Agrees: bit for bit on every backend. For f64 tensors the quotient that picks the bin is
-///         rounded once, so an element within 2^-52 (relative) of an edge may be counted above it.
+/// Agrees: bit for bit on every backend. For f64 tensors the position that picks the bin is rounded
+///         twice (docs/numerics.md), so an element within 2^-52 (relative) of an edge may be
+///         counted on its other side.
 /// @throws InvalidArgument for an amax that is not positive and finite, or a count of bins as
 /// above.
 void accumulate_linear_histogram(ConstTensorView x, double amax, BinRange range,

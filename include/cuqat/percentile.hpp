@@ -17,7 +17,8 @@ enum class OrderBy : std::uint8_t { kValue, kMagnitude };
 /// ordered by value or by magnitude. -0 equals 0; a zero is given as +0.
 /// Shape:  one result for each rank, in the order of the ranks.
 /// Order:  runs on the calling thread and options.num_threads - 1 helpers; returns when done. Reads
-///         the data once for each 16 bits of the dtype, whatever the number of ranks.
+///         the data once to count the finite elements, then once for each 16 bits of the dtype,
+///         whatever the number of ranks.
 /// Agrees: bit for bit on every backend.
 /// @throws InvalidArgument for a rank outside [0, finite elements), batches of different dtypes.
 std::vector<double> order_statistics(std::span<const ConstTensorView> batches, OrderBy order,

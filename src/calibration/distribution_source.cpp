@@ -12,12 +12,14 @@ namespace {
 
 constexpr std::size_t kBlock = 4096;
 
-/// The multiple of 2^-51 nearest to min((difference * reciprocal)^2, 1), as an integer. Adding 2^52
-/// leaves it in the low bits of the significand, where a vectorised loop can take it.
+/// The multiple of 2^-51 nearest to min((difference * reciprocal)^2, 1), as an integer; 0 for no
+/// difference, whatever the reciprocal. Adding 2^52 leaves it in the low bits of the significand,
+/// where a vectorised loop can take it.
 std::uint64_t error_term(double difference, double reciprocal) {
   const double t = difference * reciprocal;
   const double square = t * t < 1.0 ? t * t : 1.0;
-  return scalar::to_bits(square * 0x1p51 + 0x1p52) - scalar::to_bits(0x1p52);
+  const std::uint64_t term = scalar::to_bits(square * 0x1p51 + 0x1p52) - scalar::to_bits(0x1p52);
+  return difference == 0.0 ? 0 : term;
 }
 
 /// Adds the errors of `values` (as the compute type C) with their counts.
@@ -107,7 +109,7 @@ std::vector<std::uint64_t> DistributionSource::linear_histogram(BinRange range,
       return std::min(half - 1, static_cast<std::size_t>(position));
     }
     if (value >= 0.0) return half + std::min(half - 1, static_cast<std::size_t>(position));
-    return half - std::min(half, static_cast<std::size_t>(std::ceil(position)));
+    return half - std::clamp(static_cast<std::size_t>(std::ceil(position)), std::size_t{1}, half);
   };
   for (std::size_t i = 0; i < values_.size(); ++i)
     bins[bin_of(values_.values[i])] += values_.counts[i];

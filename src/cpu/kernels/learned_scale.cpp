@@ -28,24 +28,23 @@ CUQAT_INLINE C scale_term(const Q& q, C x, C dy, C scale, std::int32_t zero_poin
   return scalar::is_nan(x) ? C{0} : product;
 }
 
-/// Elements side by side: their gradients and their terms.
-template <typename T, bool kPerElement, typename Q>
-void terms_loop(const Q q, const Scales<scalar::ComputeType<T>, kPerElement> scales,
-                             const void* dy, const void* x, void* dx, std::int64_t n,
-                             double* scale_terms, double* zero_terms) {
+/// Elements side by side: their gradients and their terms. All values have one width here, which
+/// is what lets the loop vectorise.
+template <typename T, bool kPerElement, typename Q, typename C>
+void terms_loop(const Q q, const Scales<C, kPerElement> scales, const void* dy, const void* x,
+                void* dx, std::int64_t n, C* scale_terms, C* zero_terms) {
   using Bits = PatternOf<T>;
   CUQAT_INDEPENDENT
   for (std::int64_t i = 0; i < n; ++i) {
-    const auto value = scalar::load_compute(load<T>(x, i));
-    const auto gradient = scalar::load_compute(load<T>(dy, i));
+    const C value = scalar::load_compute(load<T>(x, i));
+    const C gradient = scalar::load_compute(load<T>(dy, i));
     const Bits gradient_bits = load<Bits>(dy, i);
-    const auto scale = scales.scale(i);
+    const C scale = scales.scale(i);
     const std::int32_t zero_point = scales.zero_point(i);
     const bool clipped = scalar::is_clipped(q, value, scale, zero_point);
-    const bool outside = clipped && !scalar::is_nan(value);
-    scale_terms[i] =
-        static_cast<double>(scale_term(q, value, gradient, scale, zero_point, clipped));
-    zero_terms[i] = outside ? static_cast<double>(gradient) : 0.0;
+    scale_terms[i] = scale_term(q, value, gradient, scale, zero_point, clipped);
+    const C outside = clipped ? gradient : C{0};
+    zero_terms[i] = scalar::is_nan(value) ? C{0} : outside;
     store<Bits>(dx, i, clipped ? Bits{0} : gradient_bits);
   }
 }
@@ -59,12 +58,15 @@ CUQAT_INLINE void fold_lanes(double* lanes, std::int64_t columns, double* sums) 
 }
 
 /// Adds terms to the lanes, from lane 0 on.
-CUQAT_INLINE void add_to_lanes(const double* terms, std::int64_t n, double* lanes) {
+template <typename C>
+CUQAT_INLINE void add_to_lanes(const C* terms, std::int64_t n, double* lanes) {
   const std::int64_t whole = n - n % kSumLanes;
   for (std::int64_t i = 0; i < whole; i += kSumLanes) {
-    for (std::int64_t lane = 0; lane < kSumLanes; ++lane) lanes[lane] += terms[i + lane];
+    for (std::int64_t lane = 0; lane < kSumLanes; ++lane) {
+      lanes[lane] += static_cast<double>(terms[i + lane]);
+    }
   }
-  for (std::int64_t i = whole; i < n; ++i) lanes[i - whole] += terms[i];
+  for (std::int64_t i = whole; i < n; ++i) lanes[i - whole] += static_cast<double>(terms[i]);
 }
 
 }  // namespace
@@ -86,8 +88,8 @@ void learned_scale(const TileQuantizer& quantizer, const TileScale& scale, const
       using T = typename decltype(type)::Type;
       using C = scalar::ComputeType<T>;
       const Scales<C, false> scales(scale);
-      alignas(64) double scale_terms[kBlock];
-      alignas(64) double zero_terms[kBlock];
+      alignas(64) C scale_terms[kBlock];
+      alignas(64) C zero_terms[kBlock];
       alignas(64) double scale_lanes[kSumLanes] = {};
       alignas(64) double zero_lanes[kSumLanes] = {};
       for (std::int64_t first = 0; first < n; first += kBlock) {
@@ -111,8 +113,8 @@ void learned_scale_columns(const TileQuantizer& quantizer, const TileScale& scal
       using T = typename decltype(type)::Type;
       using C = scalar::ComputeType<T>;
       const Scales<C, true> scales(scale);
-      alignas(64) double scale_terms[kSumColumns];
-      alignas(64) double zero_terms[kSumColumns];
+      alignas(64) C scale_terms[kSumColumns];
+      alignas(64) C zero_terms[kSumColumns];
       alignas(64) double scale_lanes[kSumLanes * kSumColumns] = {};
       alignas(64) double zero_lanes[kSumLanes * kSumColumns] = {};
       for (std::int64_t row = 0; row < rows; ++row) {
@@ -122,8 +124,8 @@ void learned_scale_columns(const TileQuantizer& quantizer, const TileScale& scal
         terms_loop<T, true>(q, scales, element_address<T>(dy, at), element_address<T>(x, at),
                             element_address<T>(dx, at), columns, scale_terms, zero_terms);
         for (std::int64_t i = 0; i < columns; ++i) {
-          scale_lane[i] += scale_terms[i];
-          zero_lane[i] += zero_terms[i];
+          scale_lane[i] += static_cast<double>(scale_terms[i]);
+          zero_lane[i] += static_cast<double>(zero_terms[i]);
         }
       }
       fold_lanes(scale_lanes, columns, dscale);

@@ -16,60 +16,86 @@ CUQAT_INLINE std::uint64_t squared_term(double error, double reciprocal) {
   return error == 0.0 ? 0 : scalar::to_bits(rounded) - scalar::to_bits(0x1p52);
 }
 
-/// What an element adds. Its condition is given for each sum apart, as the loops must not keep
-/// structures.
-struct ErrorTerm {
-  std::uint64_t error;
-  std::uint64_t signal;
+/// Elements whose errors wait in L1.
+constexpr std::int64_t kBlock = 256;
+
+/// Fake-quantized values in C, and which sum takes an element: 1 or 0 each, both 0 where the
+/// element is not finite.
+template <typename C>
+struct Values {
+  alignas(64) C x[kBlock];
+  alignas(64) C y[kBlock];
+  alignas(64) PatternOf<C> inside[kBlock];
+  alignas(64) PatternOf<C> outside[kBlock];
 };
 
-template <typename Q, typename C>
-CUQAT_INLINE ErrorTerm error_term(const Q& q, C x, C scale, std::int32_t zero_point, bool clipped,
-                                  double rounding_unit, double amax_unit) {
-  const C y = scalar::fake_quantize_element(q, x, scale, zero_point).value;
-  const double error = static_cast<double>(x) - static_cast<double>(y);
-  return {squared_term(error, clipped ? amax_unit : rounding_unit),
-          squared_term(static_cast<double>(x), amax_unit)};
+/// The steps in C. Apart from those in f64, so that each loop has values of one width: else it does
+/// not vectorise.
+template <typename T, bool kPerElement, typename Q, typename C>
+void quantize_values(const Q q, const Scales<C, kPerElement> scales, const void* x, std::int64_t n,
+                     Values<C>& values) {
+  using Bits = PatternOf<C>;
+  CUQAT_INDEPENDENT
+  for (std::int64_t i = 0; i < n; ++i) {
+    const C value = scalar::load_compute(load<T>(x, i));
+    const C scale = scales.scale(i);
+    const std::int32_t zero_point = scales.zero_point(i);
+    const Bits finite = scalar::is_finite(value) ? 1 : 0;
+    const Bits clipped = scalar::is_clipped(q, value, scale, zero_point) ? 1 : 0;
+    values.x[i] = value;
+    values.y[i] = scalar::fake_quantize_element(q, value, scale, zero_point).value;
+    values.inside[i] = finite & (clipped ^ 1);
+    values.outside[i] = finite & clipped;
+  }
 }
 
-template <typename T, typename Q>
-PartialError error_loop(const Q q, const Scales<scalar::ComputeType<T>, false> scales,
-                        const ErrorUnits units, const void* x, std::int64_t n) {
+/// All ones for 1, 0 for 0.
+template <typename Bits>
+CUQAT_INLINE std::uint64_t mask_of(Bits flag) {
+  return std::uint64_t{0} - std::uint64_t{flag};
+}
+
+CUQAT_INLINE double select(std::uint64_t mask, double where_set, double otherwise) {
+  return scalar::from_bits((scalar::to_bits(where_set) & mask) |
+                           (scalar::to_bits(otherwise) & ~mask));
+}
+
+template <typename C>
+PartialError sum_errors(const Values<C>& values, const ErrorUnits units, std::int64_t n) {
   PartialError sum{};
   for (std::int64_t i = 0; i < n; ++i) {
-    const auto value = scalar::load_compute(load<T>(x, i));
-    const auto scale = scales.scale(i);
-    const std::int32_t zero_point = scales.zero_point(i);
-    const bool clipped = scalar::is_clipped(q, value, scale, zero_point);
-    const bool finite = scalar::is_finite(value);
-    const ErrorTerm term =
-        error_term(q, value, scale, zero_point, clipped, units.rounding, units.amax);
-    sum.count += finite ? 1 : 0;
-    sum.clipped += finite && clipped ? 1 : 0;
-    sum.rounding += finite && !clipped ? term.error : 0;
-    sum.clipping += finite && clipped ? term.error : 0;
-    sum.signal += finite ? term.signal : 0;
+    const std::uint64_t outside = mask_of(values.outside[i]);
+    const std::uint64_t inside = mask_of(values.inside[i]);
+    const auto x = static_cast<double>(values.x[i]);
+    const double error = x - static_cast<double>(values.y[i]);
+    const std::uint64_t term = squared_term(error, select(outside, units.amax, units.rounding));
+    sum.count -= static_cast<std::int64_t>(inside | outside);
+    sum.clipped -= static_cast<std::int64_t>(outside);
+    sum.rounding += term & inside;
+    sum.clipping += term & outside;
+    sum.signal += squared_term(x, units.amax) & (inside | outside);
   }
   return sum;
 }
 
-template <typename T, typename Q>
-void error_row(const Q q, const Scales<scalar::ComputeType<T>, true> scales, const void* x,
-               std::int64_t columns, const ColumnErrors result) {
+template <typename C>
+void add_row_errors(const Values<C>& values, std::int64_t first, std::int64_t n,
+                    const ColumnErrors result) {
   CUQAT_INDEPENDENT
-  for (std::int64_t i = 0; i < columns; ++i) {
-    const auto value = scalar::load_compute(load<T>(x, i));
-    const auto scale = scales.scale(i);
-    const std::int32_t zero_point = scales.zero_point(i);
-    const bool clipped = scalar::is_clipped(q, value, scale, zero_point);
-    const bool finite = scalar::is_finite(value);
-    const ErrorTerm term = error_term(q, value, scale, zero_point, clipped, result.rounding_unit[i],
-                                      result.amax_unit[i]);
-    result.count[i] += finite ? 1u : 0u;
-    result.clipped[i] += finite && clipped ? 1u : 0u;
-    result.rounding[i] += finite && !clipped ? term.error : 0;
-    result.clipping[i] += finite && clipped ? term.error : 0;
-    result.signal[i] += finite ? term.signal : 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int64_t column = first + i;
+    const std::uint64_t outside = mask_of(values.outside[i]);
+    const std::uint64_t inside = mask_of(values.inside[i]);
+    const auto x = static_cast<double>(values.x[i]);
+    const double error = x - static_cast<double>(values.y[i]);
+    const double amax = result.amax_unit[column];
+    const std::uint64_t term =
+        squared_term(error, select(outside, amax, result.rounding_unit[column]));
+    result.count[column] -= inside | outside;
+    result.clipped[column] -= outside;
+    result.rounding[column] += term & inside;
+    result.clipping[column] += term & outside;
+    result.signal[column] += squared_term(x, amax) & (inside | outside);
   }
 }
 
@@ -81,7 +107,19 @@ PartialError quantization_error(const TileQuantizer& quantizer, const TileScale&
   with_type(quantizer.dtype, [&](auto type) {
     with_quantizer(quantizer, [&](auto q) {
       using T = typename decltype(type)::Type;
-      result = error_loop<T>(q, Scales<scalar::ComputeType<T>, false>(scale), units, x, n);
+      using C = scalar::ComputeType<T>;
+      const Scales<C, false> scales(scale);
+      Values<C> values;
+      for (std::int64_t first = 0; first < n; first += kBlock) {
+        const std::int64_t length = n - first < kBlock ? n - first : kBlock;
+        quantize_values<T>(q, scales, element_address<T>(x, first), length, values);
+        const PartialError part = sum_errors(values, units, length);
+        result.count += part.count;
+        result.clipped += part.clipped;
+        result.rounding += part.rounding;
+        result.clipping += part.clipping;
+        result.signal += part.signal;
+      }
     });
   });
   return result;
@@ -93,9 +131,17 @@ void quantization_error_columns(const TileQuantizer& quantizer, const TileScale&
   with_type(quantizer.dtype, [&](auto type) {
     with_quantizer(quantizer, [&](auto q) {
       using T = typename decltype(type)::Type;
-      const Scales<scalar::ComputeType<T>, true> scales(scale);
-      for (std::int64_t row = 0; row < rows; ++row) {
-        error_row<T>(q, scales, element_address<T>(x, row * stride), columns, result);
+      using C = scalar::ComputeType<T>;
+      Values<C> values;
+      for (std::int64_t first = 0; first < columns; first += kBlock) {
+        const std::int64_t length = columns - first < kBlock ? columns - first : kBlock;
+        const Scales<C, true> scales(
+            TileScale{static_cast<const C*>(scale.scale) + first, scale.zero_point + first, true});
+        for (std::int64_t row = 0; row < rows; ++row) {
+          quantize_values<T>(q, scales, element_address<T>(x, row * stride + first), length,
+                             values);
+          add_row_errors(values, first, length, result);
+        }
       }
     });
   });

@@ -49,22 +49,25 @@ CUQAT_INLINE double value_of_key(typename PatternTraits<T>::Signed key) {
   return static_cast<double>(scalar::load_compute(__builtin_bit_cast(T, pattern)));
 }
 
-/// Counts what is not finite, in a tile known to hold some.
+/// A tile that holds something that is not finite: rare, and not worth a vector loop.
 template <typename T>
-void count_special(const void* x, std::int64_t n, PartialStatistics& result) {
-  using Traits = PatternTraits<T>;
+PartialStatistics mixed_statistics(const void* x, std::int64_t n) {
+  PartialStatistics result{};
+  result.min = __builtin_inf();
+  result.max = -__builtin_inf();
   for (std::int64_t i = 0; i < n; ++i) {
-    const auto pattern = load<typename Traits::Signed>(x, i);
-    const auto rest = static_cast<typename Traits::Signed>(pattern & Traits::kMagnitude);
-    if (rest < Traits::kInfinity) continue;
-    if (rest > Traits::kInfinity) {
+    const auto value = static_cast<double>(scalar::load_compute(load<T>(x, i)));
+    if (scalar::is_finite(value)) {
+      result.zeros += value == 0.0 ? 1 : 0;
+      result.min = value < result.min ? value : result.min;
+      result.max = value > result.max ? value : result.max;
+    } else if (scalar::is_nan(value)) {
       ++result.nan;
-    } else if (pattern < 0) {
-      ++result.neg_inf;
     } else {
-      ++result.pos_inf;
+      ++(value < 0.0 ? result.neg_inf : result.pos_inf);
     }
   }
+  return result;
 }
 
 template <typename T>
@@ -72,32 +75,24 @@ PartialStatistics tile_statistics(const void* x, std::int64_t n) {
   using Traits = PatternTraits<T>;
   using Signed = typename Traits::Signed;
   using Unsigned = typename Traits::Unsigned;
-  constexpr Signed kMax = Traits::kMagnitude;
-  constexpr auto kMin = static_cast<Signed>(-kMax - 1);
-  Signed least = kMax;
-  Signed largest = kMin;
+  constexpr Signed kMagnitude = Traits::kMagnitude;
+  Signed least = kMagnitude;
+  Signed largest = static_cast<Signed>(-kMagnitude - 1);
+  Signed largest_magnitude = 0;
   // A tile has fewer elements than 16 bits count.
-  Unsigned special = 0;
   Unsigned zeros = 0;
   for (std::int64_t i = 0; i < n; ++i) {
     const auto pattern = load<Signed>(x, i);
-    const auto rest = static_cast<Signed>(pattern & kMax);
-    const auto key = static_cast<Signed>(pattern < 0 ? pattern ^ kMax : pattern);
-    const bool finite = rest < Traits::kInfinity;
-    const Signed low = finite ? key : kMax;
-    const Signed high = finite ? key : kMin;
-    least = low < least ? low : least;
-    largest = high > largest ? high : largest;
-    special = static_cast<Unsigned>(special + (finite ? 0 : 1));
+    const auto rest = static_cast<Signed>(pattern & kMagnitude);
+    const auto key = static_cast<Signed>(pattern < 0 ? pattern ^ kMagnitude : pattern);
+    least = key < least ? key : least;
+    largest = key > largest ? key : largest;
+    largest_magnitude = rest > largest_magnitude ? rest : largest_magnitude;
     zeros = static_cast<Unsigned>(zeros + (rest == 0 ? 1 : 0));
   }
-  PartialStatistics result{};
-  result.zeros = static_cast<std::int64_t>(zeros);
-  const bool any_finite = static_cast<std::int64_t>(special) < n;
-  result.min = any_finite ? value_of_key<T>(least) : __builtin_inf();
-  result.max = any_finite ? value_of_key<T>(largest) : -__builtin_inf();
-  if (special != 0) count_special<T>(x, n, result);
-  return result;
+  if (largest_magnitude >= Traits::kInfinity) return mixed_statistics<T>(x, n);
+  return {
+      0, 0, 0, static_cast<std::int64_t>(zeros), value_of_key<T>(least), value_of_key<T>(largest)};
 }
 
 }  // namespace

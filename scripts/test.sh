@@ -1,0 +1,28 @@
+#!/bin/sh
+# Builds everything and runs every test, then the same under AddressSanitizer and
+# UndefinedBehaviorSanitizer. Installs what is missing. Quick the second time.
+# Usage: scripts/test.sh [--fast]   --fast leaves the sanitizers out
+set -eu
+cd "$(dirname "$0")/.."
+
+scripts/setup.sh g++ cmake ninja-build ccache python3 git libcli11-dev libfmt-dev \
+  nlohmann-json3-dev libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
+
+presets="cpu cpu-asan"
+if [ "${1:-}" = "--fast" ]; then
+  presets="cpu"
+fi
+export CMAKE_CXX_COMPILER_LAUNCHER=ccache
+export CCACHE_DIR="${CCACHE_DIR:-$PWD/build/ccache}"
+export CTEST_PARALLEL_LEVEL="${CTEST_PARALLEL_LEVEL:-2}"
+
+for preset in $presets; do
+  echo "== $preset: configure and build"
+  cmake --preset "$preset" >"build-$preset.log" 2>&1 || { cat "build-$preset.log"; exit 1; }
+  rm -f "build-$preset.log"
+  cmake --build --preset "$preset" -- --quiet
+done
+for preset in $presets; do
+  echo "== $preset: test"
+  ctest --preset "$preset"
+done

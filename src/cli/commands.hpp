@@ -1,0 +1,25 @@
+// The commands. Each returns the exit code, or throws.
+#pragma once
+
+#include "cli/error.hpp"
+#include "cli/options.hpp"
+#include "cuqat/backend.hpp"
+
+namespace cuqat::cli {
+
+ExitCode calibrate_files(const CalibrateSettings& settings);
+ExitCode merge_states(const MergeSettings& settings);
+ExitCode quantize_file(const QuantizeSettings& settings);
+ExitCode dequantize_file(const DequantizeSettings& settings);
+ExitCode inspect_files(const InspectSettings& settings);
+ExitCode print_info();
+
+/// @throws BackendUnavailable.
+inline HostOptions host_options(const HostSettings& settings) {
+  return {Backend::named(settings.backend), settings.num_threads};
+}
+
+/// Threads that an operation with these options uses.
+int num_threads(const HostOptions& options) noexcept;
+
+}  // namespace cuqat::cli

@@ -1,0 +1,278 @@
+// Counts past 32 bits, and tensors of more distinct values than a collector keeps.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "calibration/answers.hpp"
+#include "calibration/oracle.hpp"
+
+namespace cuqat::test {
+namespace {
+
+CalibrationCollector collected(const Numbers& x) {
+  CalibrationCollector collector(x.dtype());
+  collector.observe(x.view());
+  return collector;
+}
+
+CalibrationCollector doubled(CalibrationCollector collector, int times) {
+  for (int i = 0; i < times; ++i) {
+    if (i % 2 == 0) {
+      collector.merge(collector);
+    } else {
+      collector.merge(CalibrationCollector(collector));
+    }
+  }
+  return collector;
+}
+
+class CountsOf : public testing::TestWithParam<DType> {};
+
+TEST_P(CountsOf, PastTwoTo24And32AreExact) {
+  const Numbers one(GetParam(), std::vector<double>{0.75, -0.5});
+  const Numbers rare(GetParam(), std::vector<double>{100.0, std::nan("")});
+  for (const int times : {23, 24, 31, 32, 33, 40}) {
+    SCOPED_TRACE(times);
+    CalibrationCollector collector = doubled(collected(one), times);
+    collector.merge(collected(rare));
+    const std::int64_t half = std::int64_t{1} << times;
+    EXPECT_EQ(collector.statistics().count, 2 * half + 2);
+    EXPECT_EQ(collector.statistics().nan, 1);
+    EXPECT_EQ(collector.shape().front(), 2 * half + 2);
+    const auto threshold = [&](double p) {
+      CalibrationOptions options{.method = CalibMethod::kPercentile};
+      options.percentile = p;
+      return collector.compute(options).high.front();
+    };
+    EXPECT_EQ(threshold(40.0), 0.5);
+    EXPECT_EQ(threshold(99.99), 0.75);
+    EXPECT_EQ(threshold(100.0), 100.0);
+    const CalibrationResult result = collector.compute({.method = CalibMethod::kMse});
+    EXPECT_LT(result.high.front(), times < 30 ? 101.0 : 1.0);
+    CalibrationOptions percentile{.method = CalibMethod::kPercentile};
+    EXPECT_EQ(collector.compute(percentile).clipped, 1.0 / static_cast<double>(2 * half + 1));
+    EXPECT_EQ(CalibrationCollector::load(collector.save()).save(), collector.save());
+  }
+}
+
+TEST_P(CountsOf, PastTheLargestAreAnErrorAndNeverANegativeCount) {
+  CalibrationCollector collector =
+      doubled(collected(Numbers(GetParam(), std::vector<double>{1.0})), 62);
+  EXPECT_EQ(collector.statistics().count, std::int64_t{1} << 62);
+  const auto before = collector.save();
+  EXPECT_THROW(collector.merge(CalibrationCollector(collector)), Error);
+  EXPECT_EQ(collector.save(), before);
+}
+
+TEST_P(CountsOf, WeighEveryMethodAsTheDataWould) {
+  // Thirty-two copies of a tensor, by observing and by merging.
+  const Numbers x(GetParam(), heavy_tailed_sample(300, 91));
+  CalibrationCollector observed(GetParam());
+  for (int i = 0; i < 32; ++i) observed.observe(x.view());
+  const CalibrationCollector merged = doubled(collected(x), 5);
+  EXPECT_EQ(merged.save(), observed.save());
+  expect_same(merged.compute(all_methods()), observed.compute(all_methods()), "32 copies");
+}
+
+INSTANTIATE_TEST_SUITE_P(DTypes, CountsOf, testing::ValuesIn(kAllDTypes),
+                         [](const auto& dtype) { return std::string(to_string(dtype.param)); });
+
+/// Distinct floats or doubles, of both signs, over many octaves.
+Numbers distinct_numbers(DType dtype, std::size_t count) {
+  std::vector<double> values(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const double magnitude = dtype == DType::kF64
+                                 ? std::ldexp(1.0 + static_cast<double>(i / 2 % 65536) * 0x1p-40,
+                                              static_cast<int>(i / 131072) - 8)
+                                 : std::bit_cast<float>(static_cast<std::uint32_t>(
+                                       0x3c000000 + 97 * (i / 2)));
+    values[i] = i % 2 == 0 ? magnitude : -magnitude;
+  }
+  Random(92).shuffle(values);
+  return {dtype, values};
+}
+
+TEST(DistinctValues, AreKeptUpToTheLimitAndNoFurther) {
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    const Numbers x = distinct_numbers(dtype, kMaxExactValues - 1);
+    const Numbers more(dtype, std::vector<double>{0.0, -0.0, x.values()[5], std::nan(""), INFINITY});
+    CalibrationCollector collector = collected(x);
+    collector.observe(more.view());
+    collector.observe(x.part(0, 1000));
+    EXPECT_TRUE(collector.exact()) << to_string(dtype);
+    collector.observe(Numbers(dtype, std::vector<double>{1e-20}).view());
+    EXPECT_FALSE(collector.exact()) << to_string(dtype);
+    EXPECT_EQ(collector.statistics().max, statistics(x.view()).max);
+  }
+}
+
+TEST(DistinctValues, OfAllChannelsCountTogether) {
+  const Numbers x = distinct_numbers(DType::kF32, kMaxExactValues / 2);
+  std::vector<double> both = x.values();
+  both.insert(both.end(), x.values().begin(), x.values().end());
+  const Numbers twice(DType::kF32, both);
+  const std::int64_t half = kMaxExactValues / 2;
+  CalibrationCollector collector(DType::kF32, Granularity::channel(0));
+  collector.observe(twice.view(Shape{2, half}));
+  EXPECT_TRUE(collector.exact());
+  const Numbers other(DType::kF32, std::vector<double>{1.0, 1e-20});
+  collector.observe(other.view(Shape{2, 1}));
+  EXPECT_FALSE(collector.exact());
+}
+
+TEST(CoarsenedCollector, IsTheSameForEveryWayTheValuesCome) {
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    const Numbers x(dtype, normal_sample(1'300'000, 93));
+    const CalibrationCollector whole = collected(x);
+    ASSERT_FALSE(whole.exact());
+    const auto state = whole.save();
+    CalibrationCollector backwards(dtype);
+    for (std::size_t part = 13; part > 0; --part) {
+      backwards.observe(x.part((part - 1) * 100'000, part * 100'000),
+                        {Backend::named(part % 2 == 0 ? "reference" : "cpu"), 2});
+    }
+    EXPECT_TRUE(backwards.save() == state) << to_string(dtype);
+    // Exact and exact, coarse and exact, exact and coarse, coarse and coarse.
+    CalibrationCollector a(dtype);
+    CalibrationCollector b(dtype);
+    CalibrationCollector c(dtype);
+    a.observe(x.part(0, 600'000));
+    b.observe(x.part(600'000, 1'200'000));
+    c.observe(x.part(1'200'000, 1'300'000));
+    CalibrationCollector left = a;
+    left.merge(b);
+    EXPECT_FALSE(left.exact());
+    left.merge(c);
+    EXPECT_TRUE(left.save() == state) << to_string(dtype);
+    CalibrationCollector right = b;
+    right.merge(c);
+    right.merge(a);
+    EXPECT_TRUE(right.save() == state) << to_string(dtype);
+    CalibrationCollector last = c;
+    last.merge(CalibrationCollector::load([&] {
+      CalibrationCollector coarse = b;
+      coarse.merge(a);
+      return coarse.save();
+    }()));
+    EXPECT_TRUE(last.save() == state) << to_string(dtype);
+    expect_same(last.compute(all_methods()), whole.compute(all_methods()), "in another tree");
+  }
+}
+
+TEST(CoarsenedCollector, HasExactExtremesAndPercentilesWithinItsStep) {
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    const Numbers x(dtype, normal_sample(1'300'000, 94));
+    const CalibrationCollector collector = collected(x);
+    EXPECT_EQ(collector.statistics(), statistics(x.view()));
+    for (const bool symmetric : {true, false}) {
+      const CalibrationResult coarse = collector.compute({.symmetric = symmetric});
+      const CalibrationResult exact = calibrate_one(x.view(), {.symmetric = symmetric});
+      EXPECT_TRUE(coarse.exact);
+      EXPECT_EQ(coarse.low, exact.low);
+      EXPECT_EQ(coarse.high, exact.high);
+      EXPECT_EQ(coarse.params.scale, exact.params.scale);
+      EXPECT_EQ(coarse.params.zero_point, exact.params.zero_point);
+    }
+    std::vector<double> magnitudes = x.values();
+    for (double& value : magnitudes) value = std::abs(value);
+    std::sort(magnitudes.begin(), magnitudes.end());
+    for (const double p : {0.01, 1.0, 50.0, 99.0, 99.9, 99.99, 99.9999}) {
+      CalibrationOptions options{.method = CalibMethod::kPercentile};
+      options.percentile = p;
+      const CalibrationResult result = collector.compute(options);
+      const double expected =
+          magnitudes[static_cast<std::size_t>(percentile_rank(1'300'000, p))];
+      EXPECT_NEAR(result.high.front(), expected, expected * 0x1p-8) << p;
+      EXPECT_LE(result.high.front(), magnitudes.back());
+      EXPECT_FALSE(result.exact);
+    }
+  }
+}
+
+TEST(ManyDistinctValues, AreExactFromTheData) {
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    const Numbers x(dtype, heavy_tailed_sample(1'200'000, 95));
+    const ConstTensorView batches[] = {x.part(0, 500'000), x.part(500'000, 1'200'000)};
+    const auto methods = all_methods();
+    const auto results = calibrate(batches, {}, methods);
+    const auto whole = calibrate_all(x.view(), methods, {}, {Backend::named("cpu"), 5});
+    expect_same(results, whole, "two batches");
+    std::vector<double> sorted = x.values();
+    std::sort(sorted.begin(), sorted.end());
+    for (const CalibrationResult& result : results) {
+      SCOPED_TRACE(name_of(result.options));
+      const bool searched = result.options.method == CalibMethod::kMse ||
+                            result.options.method == CalibMethod::kSqnr;
+      EXPECT_EQ(result.exact, !searched);
+      if (result.options.method != CalibMethod::kPercentile || result.options.symmetric) continue;
+      const RankPair ranks = two_sided_percentile_ranks(1'200'000, result.options.percentile);
+      EXPECT_EQ(result.low.front(), sorted[static_cast<std::size_t>(ranks.low)]);
+      EXPECT_EQ(result.high.front(), sorted[static_cast<std::size_t>(ranks.high)]);
+    }
+    for (double& value : sorted) value = std::abs(value);
+    std::sort(sorted.begin(), sorted.end());
+    CalibrationOptions options{.method = CalibMethod::kPercentile};
+    EXPECT_EQ(calibrate_one(x.view(), options).high.front(),
+              sorted[static_cast<std::size_t>(percentile_rank(1'200'000, 99.99))]);
+    options.method = CalibMethod::kEntropy;
+    const auto counts = oracle_histogram(x.values(), BinRange::kMagnitude, 2048, dtype);
+    const auto divergences = naive_modelopt_divergences(counts, 128, 128);
+    const auto best = std::min_element(divergences.rbegin(), divergences.rend());
+    const auto bins = static_cast<double>(2048 - (best - divergences.rbegin()));
+    EXPECT_NEAR(calibrate_one(x.view(), options).high.front(), bins * sorted.back() / 2048.0,
+                1e-6 * sorted.back());
+  }
+}
+
+TEST(ManyDistinctValues, HaveAnMseNoWorseThanBruteForce) {
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    const Numbers x(dtype, heavy_tailed_sample(1'100'000, 96));
+    const double amax = amax_of(x.values());
+    for (const Format format : {Format::kInt8, Format::kInt4}) {
+      const CalibrationResult result =
+          calibrate_one(x.view(), {.method = CalibMethod::kMse, .format = format});
+      const Quantizer quantizer = oracle_quantizer(result.options);
+      const auto cost = [&](double edge) {
+        const ScaleZeroPoint params = oracle_scale({-edge, edge}, quantizer, true, dtype);
+        return oracle_cost(x.values(), quantizer, params, dtype, 1.0).total(1.0) / 1.1e6;
+      };
+      // The whole range coarsely, then every candidate of 400 about the answer.
+      double least = INFINITY;
+      for (int i = 10; i <= 400; i += 15) least = std::min(least, cost(amax * i / 400.0));
+      const int near = static_cast<int>(std::lround(result.high.front() / amax * 400.0));
+      for (int i = std::max(near - 8, 1); i <= std::min(near + 8, 400); ++i) {
+        least = std::min(least, cost(amax * i / 400.0));
+      }
+      EXPECT_LE(result.mse, 1.001 * least) << to_string(dtype) << ' ' << to_string(format);
+      const double own = cost(result.high.front());
+      EXPECT_NEAR(result.mse, own, 1e-9 * own) << to_string(dtype) << ' ' << to_string(format);
+    }
+  }
+}
+
+TEST(Exactness, IsWhatTheTableSays) {
+  for (const DType dtype : kAllDTypes) {
+    const bool narrow = dtype == DType::kF16 || dtype == DType::kBF16;
+    for (const std::size_t count : {std::size_t{1000}, kMaxExactValues + 200'000}) {
+      const Numbers x(dtype, normal_sample(count, 97));
+      const bool few = narrow || count < kMaxExactValues;
+      const CalibrationCollector collector = collected(x);
+      EXPECT_EQ(collector.exact(), few);
+      const auto methods = all_methods(Format::kInt4);
+      for (const CalibrationResult& result : calibrate_all(x.view(), methods)) {
+        const bool searched = result.options.method == CalibMethod::kMse ||
+                              result.options.method == CalibMethod::kSqnr;
+        EXPECT_EQ(result.exact, few || !searched) << to_string(dtype) << name_of(result.options);
+      }
+      for (const CalibrationResult& result : collector.compute(methods)) {
+        const bool extremes = result.options.method == CalibMethod::kMinMax;
+        EXPECT_EQ(result.exact, few || extremes) << to_string(dtype) << name_of(result.options);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cuqat::test

@@ -1,0 +1,25 @@
+// The cases that every backend is compared with the reference on.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "support/scaled_case.hpp"
+
+namespace cuqat::test {
+
+enum class Family : std::uint8_t { kTensor, kChannel, kGroup };
+
+constexpr const char* to_string(Family family) {
+  return family == Family::kTensor ? "tensor" : family == Family::kChannel ? "channel" : "group";
+}
+
+inline constexpr Format kFormats[] = {Format::kInt8, Format::kInt4, Format::kE4M3, Format::kE5M2};
+inline constexpr DType kDTypes[] = {DType::kF32, DType::kF64, DType::kF16, DType::kBF16};
+
+/// Every rounding, range and saturation that the format has.
+std::vector<Quantizer> quantizers(Format format);
+
+std::vector<ScaledCase> cases(Format format, DType dtype, Family family);
+
+}  // namespace cuqat::test

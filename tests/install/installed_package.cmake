@@ -1,0 +1,40 @@
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE output
+                  ERROR_VARIABLE output)
+  if(NOT status EQUAL 0)
+    message(FATAL_ERROR "${ARGN}\nended with ${status}:\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+set(prefix ${SCRATCH}/prefix)
+set(consumer ${SCRATCH}/consumer)
+file(REMOVE_RECURSE ${prefix} ${consumer})
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${prefix})
+
+set(flags "-Wall -Wextra -Wconversion -Wshadow -Werror")
+if(SANITIZE)
+  string(APPEND flags " -fsanitize=address,undefined")
+endif()
+run(${CMAKE_COMMAND} -S ${SOURCE}/examples/quickstart -B ${consumer} -G ${GENERATOR}
+    -D CMAKE_CXX_COMPILER=${COMPILER} -D CMAKE_PREFIX_PATH=${prefix}
+    -D CMAKE_CXX_FLAGS=${flags})
+run(${CMAKE_COMMAND} --build ${consumer})
+run(${consumer}/quickstart)
+set(example_output "${output}")
+
+file(READ ${SOURCE}/README.md readme)
+file(READ ${SOURCE}/examples/quickstart/main.cpp example)
+foreach(part example example_output)
+  string(FIND "${readme}" "${${part}}" position)
+  if(position EQUAL -1)
+    message(FATAL_ERROR "README.md does not hold this, which is what the example is:\n${${part}}")
+  endif()
+endforeach()
+
+foreach(file bin/cuqat include/cuqat/cuqat.hpp include/cuqat/scalar/fp8_codec.hpp)
+  if(NOT EXISTS ${prefix}/${file})
+    message(FATAL_ERROR "${file} is not installed")
+  endif()
+endforeach()
+message(STATUS "The installed package builds and runs the README's example")
