@@ -17,16 +17,6 @@ using calibration::ScaleAnswer;
 using calibration::Source;
 using calibration::TensorSource;
 
-std::vector<CalibrationResult> assemble_all(std::span<const CalibrationOptions> methods,
-                                            const Granularity& granularity,
-                                            std::vector<std::vector<ScaleAnswer>>& answers) {
-  std::vector<CalibrationResult> results;
-  for (std::size_t m = 0; m < methods.size(); ++m) {
-    results.push_back(calibration::assemble(methods[m], granularity, answers[m]));
-  }
-  return results;
-}
-
 std::vector<CalibrationResult> calibrate_tensor(std::span<const ConstTensorView> batches,
                                                 std::span<const CalibrationOptions> methods,
                                                 const HostOptions& options) {
@@ -34,12 +24,8 @@ std::vector<CalibrationResult> calibrate_tensor(std::span<const ConstTensorView>
                           calibration::OnOverflow::kStop);
   for (const ConstTensorView& batch : batches) accumulator.observe(batch, options);
   const auto answer_with = [&](const Source& source) {
-    std::vector<CalibrationResult> results;
-    for (const CalibrationOptions& method : methods) {
-      results.push_back(calibration::assemble(method, Granularity::tensor(),
-                                              {calibration::answer(source, method)}));
-    }
-    return results;
+    const std::array answers = {calibration::answer(source, methods)};
+    return calibration::assemble(methods, Granularity::tensor(), answers);
   };
   if (accumulator.overflowed) {
     return answer_with(TensorSource(batches, accumulator.statistics.front(), options));
@@ -54,7 +40,7 @@ std::vector<CalibrationResult> calibrate_scales(std::span<const ConstTensorView>
                                                 std::span<const CalibrationOptions> methods,
                                                 const HostOptions& options) {
   const DType dtype = batches.front().dtype();
-  std::vector<std::vector<ScaleAnswer>> answers(methods.size());
+  std::vector<std::vector<ScaleAnswer>> answers;
   // Groups follow one another, batch after batch; a channel goes through all batches.
   const bool by_channel = granularity.kind == Granularity::Kind::kChannel;
   const std::size_t num_parts = by_channel ? 1 : batches.size();
@@ -68,8 +54,8 @@ std::vector<CalibrationResult> calibrate_scales(std::span<const ConstTensorView>
       const std::vector<Statistics> more = cuqat::statistics(batch, granularity, options);
       for (std::size_t i = 0; i < more.size(); ++i) statistics[i].merge(more[i]);
     }
-    const std::size_t first = answers.empty() ? 0 : answers.front().size();
-    for (auto& of_method : answers) of_method.resize(first + statistics.size());
+    const std::size_t first = answers.size();
+    answers.resize(first + statistics.size());
     calibration::parallel_for(
         static_cast<std::int64_t>(statistics.size()), options.num_threads, [&](std::int64_t i) {
           calibration::Distribution values;
@@ -79,12 +65,10 @@ std::vector<CalibrationResult> calibrate_scales(std::span<const ConstTensorView>
           }
           const auto scale = static_cast<std::size_t>(i);
           const DistributionSource source(dtype, statistics[scale], values, true, serial);
-          for (std::size_t m = 0; m < methods.size(); ++m) {
-            answers[m][first + scale] = calibration::answer(source, methods[m]);
-          }
+          answers[first + scale] = calibration::answer(source, methods);
         });
   }
-  return assemble_all(methods, granularity, answers);
+  return calibration::assemble(methods, granularity, answers);
 }
 
 void check_batches(std::span<const ConstTensorView> batches, const Granularity& granularity) {

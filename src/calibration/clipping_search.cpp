@@ -65,23 +65,13 @@ class CodeLadder {
 
 }  // namespace
 
-ClippingSearch::ClippingSearch(const Distribution& values, const Quantizer& quantizer,
-                               bool symmetric, DType dtype)
-    : values_(values.values),
-      quantizer_(quantizer),
-      symmetric_(symmetric),
-      dtype_(dtype),
-      count_(values.size() + 1),
-      sum_(values.size() + 1),
-      sum_of_squares_(values.size() + 1),
-      bucket_(kNumBuckets + 2) {
-  low_ = symmetric ? -values_.back() : std::min(values_.front(), 0.0);
-  high_ = std::max(values_.back(), 0.0);
+SortedMoments::SortedMoments(const Distribution& distribution)
+    : values_(distribution.values), before_(distribution.size() + 1), bucket_(kNumBuckets + 2) {
   for (std::size_t i = 0; i < values_.size(); ++i) {
-    const auto n = static_cast<double>(values.counts[i]);
-    count_[i + 1] = count_[i] + n;
-    sum_[i + 1] = sum_[i] + n * values_[i];
-    sum_of_squares_[i + 1] = sum_of_squares_[i] + n * (values_[i] * values_[i]);
+    const auto n = static_cast<double>(distribution.counts[i]);
+    const double x = values_[i];
+    const Moments& m = before_[i];
+    before_[i + 1] = {m.count + n, m.sum + n * x, m.sum_of_squares + n * (x * x)};
   }
   // Halves keep the span finite for values near the largest f64.
   const double half_span = values_.back() * 0.5 - values_.front() * 0.5;
@@ -98,38 +88,48 @@ ClippingSearch::ClippingSearch(const Distribution& values, const Quantizer& quan
   while (next < bucket_.size()) bucket_[next++] = static_cast<std::uint32_t>(values_.size());
 }
 
-/// The first index from `begin` on whose value is past the edge. The edge is only a guess; the
-/// predicate, false before the index and true from it on, decides.
-template <typename IsPast>
-std::size_t ClippingSearch::first_past(double edge, std::size_t begin, IsPast is_past) const {
+std::size_t SortedMoments::lower_bound(double edge, std::size_t begin) const {
   const double position = (edge - values_.front()) * buckets_per_unit_;
   std::size_t low = begin;
   std::size_t high = values_.size();
-  if (position >= 0.0 && position < static_cast<double>(kNumBuckets)) {
+  if (position < 0.0) {
+    high = begin;
+  } else if (position < static_cast<double>(kNumBuckets)) {
     const auto b = static_cast<std::size_t>(position);
     low = std::max<std::size_t>(begin, bucket_[b]);
     high = std::max<std::size_t>(low, bucket_[b + 1]);
   } else if (position >= static_cast<double>(kNumBuckets)) {
     low = std::max<std::size_t>(begin, bucket_[kNumBuckets]);
-  } else if (position < 0.0) {
-    high = begin;
   }
   const auto from = values_.begin();
-  auto index =
-      static_cast<std::size_t>(std::lower_bound(from + static_cast<std::ptrdiff_t>(low),
-                                                from + static_cast<std::ptrdiff_t>(high), edge) -
-                               from);
+  return static_cast<std::size_t>(std::lower_bound(from + static_cast<std::ptrdiff_t>(low),
+                                                   from + static_cast<std::ptrdiff_t>(high), edge) -
+                                  from);
+}
+
+template <typename IsPast>
+std::size_t SortedMoments::first_past(double edge, std::size_t begin, IsPast is_past) const {
+  std::size_t index = lower_bound(edge, begin);
   while (index > begin && is_past(values_[index - 1])) --index;
   while (index < values_.size() && !is_past(values_[index])) ++index;
   return index;
 }
 
-double ClippingSearch::squared_error(std::size_t begin, std::size_t end, double y) const {
+double SortedMoments::squared_error(std::size_t begin, std::size_t end, double y) const {
   if (begin >= end) return 0.0;
-  const double n = count_[end] - count_[begin];
-  const double sum = sum_[end] - sum_[begin];
-  const double squares = sum_of_squares_[end] - sum_of_squares_[begin];
+  const Moments& from = before_[begin];
+  const Moments& to = before_[end];
+  const double n = to.count - from.count;
+  const double sum = to.sum - from.sum;
+  const double squares = to.sum_of_squares - from.sum_of_squares;
   return std::max(0.0, squares - 2.0 * y * sum + y * y * n);
+}
+
+ClippingSearch::ClippingSearch(const SortedMoments& moments, const Quantizer& quantizer,
+                               bool symmetric, DType dtype)
+    : moments_(moments), quantizer_(quantizer), symmetric_(symmetric), dtype_(dtype) {
+  low_ = symmetric ? -moments.values().back() : std::min(moments.values().front(), 0.0);
+  high_ = std::max(moments.values().back(), 0.0);
 }
 
 template <typename Q, typename C>
@@ -138,22 +138,25 @@ ClippingCost ClippingSearch::cost_as(C scale, std::int32_t zero_point) const {
                                 symmetric_);
   // The clipped values are at the two ends, if anywhere.
   const std::size_t inside_begin =
-      symmetric_ ? 0 : first_past(ladder.edge(ladder.first()), 0, [&](double x) {
+      symmetric_ ? 0 : moments_.first_past(ladder.edge(ladder.first()), 0, [&](double x) {
         return x > 0.0 || !ladder.clipped(x);
       });
-  const std::size_t inside_end = first_past(ladder.edge(ladder.last() + 1), inside_begin,
-                                            [&](double x) { return x > 0.0 && ladder.clipped(x); });
+  const std::size_t inside_end =
+      moments_.first_past(ladder.edge(ladder.last() + 1), inside_begin,
+                          [&](double x) { return x > 0.0 && ladder.clipped(x); });
   ClippingCost cost;
-  cost.clipping = squared_error(0, inside_begin, ladder.value(ladder.first())) +
-                  squared_error(inside_end, values_.size(), ladder.value(ladder.last()));
+  cost.clipping =
+      moments_.squared_error(0, inside_begin, ladder.value(ladder.first())) +
+      moments_.squared_error(inside_end, moments_.values().size(), ladder.value(ladder.last()));
   std::size_t begin = inside_begin;
   for (std::int32_t code = ladder.first(); begin < inside_end; ++code) {
     const std::size_t end =
         code == ladder.last()
             ? inside_end
-            : std::min(inside_end, first_past(ladder.edge(code + 1), begin,
-                                              [&](double x) { return ladder.code(x) > code; }));
-    cost.rounding += squared_error(begin, end, ladder.value(code));
+            : std::min(inside_end, moments_.first_past(ladder.edge(code + 1), begin, [&](double x) {
+                return ladder.code(x) > code;
+              }));
+    cost.rounding += moments_.squared_error(begin, end, ladder.value(code));
     begin = end;
   }
   return cost;

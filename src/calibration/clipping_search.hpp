@@ -16,14 +16,45 @@ struct ClippingCost {
   double clipping = 0.0;
 };
 
+/// A sorted distribution with prefix sums of n, x and x^2, and a quick way to find a value. It does
+/// not depend on a format: searches for several share it. The distribution must outlive it.
+class SortedMoments {
+ public:
+  /// At least one value is not 0.
+  explicit SortedMoments(const Distribution& distribution);
+
+  [[nodiscard]] const std::vector<double>& values() const noexcept { return values_; }
+
+  /// Squared error of giving the values [begin, end) the value y.
+  [[nodiscard]] double squared_error(std::size_t begin, std::size_t end, double y) const;
+
+  /// The first index from `begin` on whose value is past the edge. The edge is only a guess; the
+  /// predicate, false before the index and true from it on, decides.
+  template <typename IsPast>
+  [[nodiscard]] std::size_t first_past(double edge, std::size_t begin, IsPast is_past) const;
+
+ private:
+  struct Moments {
+    double count;
+    double sum;
+    double sum_of_squares;
+  };
+  [[nodiscard]] std::size_t lower_bound(double edge, std::size_t begin) const;
+
+  const std::vector<double>& values_;
+  std::vector<Moments> before_;        ///< Entry i is over the values before i.
+  std::vector<std::uint32_t> bucket_;  ///< First value at or past each 1 / 4096 of the span.
+  double buckets_per_unit_ = 0.0;
+};
+
 /// Evaluates candidate ranges in O(levels): all elements that get one code are a run of the sorted
 /// values, and with prefix sums of n, x and x^2 their error is Sxx - 2 y Sx + y^2 n. Where the runs
 /// end is decided by the element functions themselves, so ties and rounding are the real ones.
 class ClippingSearch {
  public:
-  /// `values` are magnitudes for a symmetric search, signed values for an affine one; at least one
-  /// is not 0. They must outlive the search.
-  ClippingSearch(const Distribution& values, const Quantizer& quantizer, bool symmetric,
+  /// Of magnitudes for a symmetric search, of signed values for an affine one. `moments` must
+  /// outlive the search.
+  ClippingSearch(const SortedMoments& moments, const Quantizer& quantizer, bool symmetric,
                  DType dtype);
 
   /// Cost of a range; a symmetric one is [-amax, amax].
@@ -50,21 +81,13 @@ class ClippingSearch {
   [[nodiscard]] ClippingCost cost_as(C scale, std::int32_t zero_point) const;
   template <typename C>
   [[nodiscard]] ClippingCost cost_in(ScaleZeroPoint params) const;
-  template <typename IsPast>
-  [[nodiscard]] std::size_t first_past(double edge, std::size_t begin, IsPast is_past) const;
-  [[nodiscard]] double squared_error(std::size_t begin, std::size_t end, double y) const;
 
-  const std::vector<double>& values_;
+  const SortedMoments& moments_;
   Quantizer quantizer_;
   bool symmetric_;
   DType dtype_;
   double low_ = 0.0;  ///< Widest range: it contains 0.
   double high_ = 0.0;
-  std::vector<double> count_;  ///< Prefix sums; entry i is over the values before i.
-  std::vector<double> sum_;
-  std::vector<double> sum_of_squares_;
-  std::vector<std::uint32_t> bucket_;  ///< First value at or past each 1 / 4096 of the span.
-  double buckets_per_unit_ = 0.0;
 };
 
 }  // namespace cuqat::calibration

@@ -116,15 +116,9 @@ std::vector<CalibrationResult> CalibrationCollector::compute(
         const calibration::DistributionSource source(data.dtype, statistics,
                                                      data.overflowed ? clamped : data.values[scale],
                                                      !data.overflowed, serial);
-        for (std::size_t m = 0; m < methods.size(); ++m) {
-          answers[m][scale] = calibration::answer(source, methods[m]);
-        }
+        answers[scale] = calibration::answer(source, methods);
       });
-  std::vector<CalibrationResult> results;
-  for (std::size_t m = 0; m < methods.size(); ++m) {
-    results.push_back(calibration::assemble(methods[m], data.granularity, answers[m]));
-  }
-  return results;
+  return calibration::assemble(methods, data.granularity, answers);
 }
 
 }  // namespace cuqat

@@ -122,18 +122,25 @@ Distribution merged(const Distribution& a, const Distribution& b) {
 }
 
 Distribution folded(const Distribution& signed_values) {
-  const auto first_positive =
-      std::lower_bound(signed_values.values.begin(), signed_values.values.end(), 0.0) -
-      signed_values.values.begin();
-  Distribution negative;
-  for (std::ptrdiff_t i = first_positive - 1; i >= 0; --i) {
-    negative.values.push_back(-signed_values.values[static_cast<std::size_t>(i)]);
-    negative.counts.push_back(signed_values.counts[static_cast<std::size_t>(i)]);
+  const std::vector<double>& values = signed_values.values;
+  const std::vector<std::uint64_t>& counts = signed_values.counts;
+  Distribution result;
+  result.values.reserve(values.size());
+  result.counts.reserve(values.size());
+  // From zero outwards on both sides.
+  auto up = static_cast<std::size_t>(std::lower_bound(values.begin(), values.end(), 0.0) -
+                                     values.begin());
+  std::size_t down = up;
+  while (up < values.size() || down > 0) {
+    const bool take_up = down == 0 || (up < values.size() && values[up] <= -values[down - 1]);
+    const bool take_down = up == values.size() || (down > 0 && -values[down - 1] <= values[up]);
+    result.values.push_back(take_up ? values[up] : -values[down - 1]);
+    std::uint64_t count = 0;
+    if (take_up) count += counts[up++];
+    if (take_down) count += counts[--down];
+    result.counts.push_back(count);
   }
-  Distribution positive;
-  positive.values.assign(signed_values.values.begin() + first_positive, signed_values.values.end());
-  positive.counts.assign(signed_values.counts.begin() + first_positive, signed_values.counts.end());
-  return merged(negative, positive);
+  return result;
 }
 
 Distribution distribution_of_keys(std::span<const std::uint64_t, kNumKeys> counts, DType dtype) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <string>
 
 #include "calibration/clipping_search.hpp"
@@ -87,24 +88,51 @@ Distribution scaled(const Distribution& values, int exponent) {
   return result;
 }
 
-std::vector<Range> finalists(const Source& source, const CalibrationOptions& options,
-                             double weight) {
-  const Distribution& values =
-      source.search_values(options.symmetric ? OrderBy::kMagnitude : OrderBy::kValue);
-  const Quantizer quantizer = quantizer_of(options);
-  const double slack = source.search_is_exact() ? kRoundingSlack : kBinningSlack;
-  const int exponent = std::ilogb(source.statistics().amax());
-  constexpr int kSafeExponent = 300;
-  if (std::abs(exponent) <= kSafeExponent) {
-    return ClippingSearch(values, quantizer, options.symmetric, source.dtype())
-        .best(weight, kNumFinalists, slack);
+/// The values that clipping ranges are searched on, made ready once for all methods and formats.
+class SearchTables {
+ public:
+  explicit SearchTables(const Source& source) : source_(source) {
+    constexpr int kSafeExponent = 300;
+    const double amax = source.statistics().amax();
+    if (amax == 0.0) return;
+    const int exponent = std::ilogb(amax);
+    if (std::abs(exponent) > kSafeExponent) exponent_ = exponent;
   }
-  const Distribution near_one = scaled(values, -exponent);
-  std::vector<Range> result = ClippingSearch(near_one, quantizer, options.symmetric, source.dtype())
-                                  .best(weight, kNumFinalists, slack);
+
+  /// The values are times 2^-exponent().
+  const SortedMoments& of(OrderBy order) {
+    Table& table = order == OrderBy::kMagnitude ? magnitudes_ : values_;
+    if (!table.moments) {
+      const Distribution& values = source_.search_values(order);
+      if (exponent_ != 0) table.near_one = scaled(values, -exponent_);
+      table.moments.emplace(exponent_ != 0 ? table.near_one : values);
+    }
+    return *table.moments;
+  }
+  [[nodiscard]] int exponent() const noexcept { return exponent_; }
+
+ private:
+  struct Table {
+    Distribution near_one;
+    std::optional<SortedMoments> moments;
+  };
+  const Source& source_;
+  int exponent_ = 0;
+  Table magnitudes_;
+  Table values_;
+};
+
+std::vector<Range> finalists(const Source& source, SearchTables& tables,
+                             const CalibrationOptions& options, double weight) {
+  const SortedMoments& moments =
+      tables.of(options.symmetric ? OrderBy::kMagnitude : OrderBy::kValue);
+  const double slack = source.search_is_exact() ? kRoundingSlack : kBinningSlack;
+  const ClippingSearch search(moments, quantizer_of(options), options.symmetric, source.dtype());
+  std::vector<Range> result = search.best(weight, kNumFinalists, slack);
+  if (tables.exponent() == 0) return result;
   for (Range& range : result) {
-    range =
-        within_observed(source, std::ldexp(range.low, exponent), std::ldexp(range.high, exponent));
+    range = within_observed(source, std::ldexp(range.low, tables.exponent()),
+                            std::ldexp(range.high, tables.exponent()));
   }
   return result;
 }
@@ -117,12 +145,13 @@ double weighted_error(const QuantizationError& error, const Quantizer& quantizer
 }
 
 /// The search ranks candidates by sums of rounded products; the exact sums choose among the best.
-Range least_error_range(const Source& source, const CalibrationOptions& options, double weight) {
+Range least_error_range(const Source& source, SearchTables& tables,
+                        const CalibrationOptions& options, double weight) {
   const Quantizer quantizer = quantizer_of(options);
   const double amax = source.statistics().amax();
   Range best;
   double least = std::numeric_limits<double>::infinity();
-  const std::vector<Range> candidates = finalists(source, options, weight);
+  const std::vector<Range> candidates = finalists(source, tables, options, weight);
   for (Range range : candidates) {
     range = {to_compute(range.low, source.dtype()), to_compute(range.high, source.dtype())};
     const ScaleZeroPoint params =
@@ -138,7 +167,7 @@ Range least_error_range(const Source& source, const CalibrationOptions& options,
   return best;
 }
 
-Range method_range(const Source& source, const CalibrationOptions& options) {
+Range method_range(const Source& source, SearchTables& tables, const CalibrationOptions& options) {
   switch (options.method) {
     case CalibMethod::kMinMax:
       return observed_range(source);
@@ -147,9 +176,9 @@ Range method_range(const Source& source, const CalibrationOptions& options) {
     case CalibMethod::kEntropy:
       return entropy_range(source, options);
     case CalibMethod::kMse:
-      return least_error_range(source, options, 1.0);
+      return least_error_range(source, tables, options, 1.0);
     case CalibMethod::kSqnr:
-      return least_error_range(source, options, kSqnrClippingWeight);
+      return least_error_range(source, tables, options, kSqnrClippingWeight);
   }
   return {};
 }
@@ -197,12 +226,14 @@ void check(const CalibrationOptions& options) {
   }
 }
 
-ScaleAnswer answer(const Source& source, const CalibrationOptions& options) {
+namespace {
+
+ScaleAnswer answer(const Source& source, SearchTables& tables, const CalibrationOptions& options) {
   ScaleAnswer result;
   result.exact = answer_is_exact(source, options);
   if (source.statistics().finite() == 0) return result;
   result.amax = source.statistics().amax();
-  const Range chosen = result.amax == 0.0 ? Range{} : method_range(source, options);
+  const Range chosen = result.amax == 0.0 ? Range{} : method_range(source, tables, options);
   if (options.symmetric) {
     const double amax = std::max(std::abs(chosen.low), std::abs(chosen.high));
     result.range = {0.0 - amax, amax};
@@ -215,8 +246,23 @@ ScaleAnswer answer(const Source& source, const CalibrationOptions& options) {
   return result;
 }
 
-CalibrationResult assemble(const CalibrationOptions& options, const Granularity& granularity,
-                           const std::vector<ScaleAnswer>& answers) {
+}  // namespace
+
+std::vector<ScaleAnswer> answer(const Source& source, std::span<const CalibrationOptions> methods) {
+  SearchTables tables(source);
+  std::vector<ScaleAnswer> answers;
+  answers.reserve(methods.size());
+  for (const CalibrationOptions& method : methods) {
+    answers.push_back(answer(source, tables, method));
+  }
+  return answers;
+}
+
+namespace {
+
+CalibrationResult assemble_one(const CalibrationOptions& options, const Granularity& granularity,
+                               std::span<const std::vector<ScaleAnswer>> answers,
+                               std::size_t method) {
   CalibrationResult result;
   result.options = options;
   result.params.quantizer = quantizer_of(options);
@@ -225,7 +271,8 @@ CalibrationResult assemble(const CalibrationOptions& options, const Granularity&
   std::int64_t count = 0;
   std::int64_t clipped = 0;
   double largest = 0.0;
-  for (const ScaleAnswer& one : answers) {
+  for (const std::vector<ScaleAnswer>& of_scale : answers) {
+    const ScaleAnswer& one = of_scale[method];
     result.params.scale.push_back(one.params.scale);
     result.params.zero_point.push_back(one.params.zero_point);
     result.low.push_back(one.range.low);
@@ -235,14 +282,13 @@ CalibrationResult assemble(const CalibrationOptions& options, const Granularity&
     clipped += one.error.clipped;
     largest = std::max(largest, one.amax);
   }
-  if (count == 0) {
-    result.sqnr_db = std::numeric_limits<double>::infinity();
-    return result;
-  }
+  result.sqnr_db = std::numeric_limits<double>::infinity();
+  if (count == 0) return result;
   // Sums in units of largest^2, which no square exceeds by much.
   double error = 0.0;
   double signal = 0.0;
-  for (const ScaleAnswer& one : answers) {
+  for (const std::vector<ScaleAnswer>& of_scale : answers) {
+    const ScaleAnswer& one = of_scale[method];
     if (one.amax == 0.0) continue;
     const double unit = rounding_unit(options.format, one.params.scale) / largest;
     const double share = one.amax / largest;
@@ -251,9 +297,21 @@ CalibrationResult assemble(const CalibrationOptions& options, const Granularity&
   }
   result.clipped = static_cast<double>(clipped) / static_cast<double>(count);
   result.mse = error / static_cast<double>(count) * largest * largest;
-  result.sqnr_db =
-      error > 0.0 ? 10.0 * std::log10(signal / error) : std::numeric_limits<double>::infinity();
+  if (error > 0.0) result.sqnr_db = 10.0 * std::log10(signal / error);
   return result;
+}
+
+}  // namespace
+
+std::vector<CalibrationResult> assemble(std::span<const CalibrationOptions> methods,
+                                        const Granularity& granularity,
+                                        std::span<const std::vector<ScaleAnswer>> answers) {
+  std::vector<CalibrationResult> results;
+  results.reserve(methods.size());
+  for (std::size_t m = 0; m < methods.size(); ++m) {
+    results.push_back(assemble_one(methods[m], granularity, answers, m));
+  }
+  return results;
 }
 
 }  // namespace cuqat::calibration

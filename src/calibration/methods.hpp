@@ -1,6 +1,7 @@
 // One scale's answer by any method, from a Source; and the answers of all scales put together.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "calibration/source.hpp"
@@ -23,10 +24,12 @@ Quantizer quantizer_of(const CalibrationOptions& options) noexcept;
 /// @throws InvalidArgument for options that do not fit together.
 void check(const CalibrationOptions& options);
 
-ScaleAnswer answer(const Source& source, const CalibrationOptions& options);
+/// One answer for each method.
+std::vector<ScaleAnswer> answer(const Source& source, std::span<const CalibrationOptions> methods);
 
-/// `answers` has one entry for each scale.
-CalibrationResult assemble(const CalibrationOptions& options, const Granularity& granularity,
-                           const std::vector<ScaleAnswer>& answers);
+/// One result for each method; answers[s] are those of scale s.
+std::vector<CalibrationResult> assemble(std::span<const CalibrationOptions> methods,
+                                        const Granularity& granularity,
+                                        std::span<const std::vector<ScaleAnswer>> answers);
 
 }  // namespace cuqat::calibration

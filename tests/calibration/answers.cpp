@@ -35,8 +35,8 @@ std::vector<CalibrationOptions> all_methods(Format format) {
   for (const bool symmetric : {true, false}) {
     if (!symmetric && !is_integer(format)) continue;
     CalibrationOptions options{.format = format, .symmetric = symmetric};
-    for (const CalibMethod method : {CalibMethod::kMinMax, CalibMethod::kPercentile,
-                                     CalibMethod::kMse, CalibMethod::kSqnr}) {
+    for (const CalibMethod method :
+         {CalibMethod::kMinMax, CalibMethod::kPercentile, CalibMethod::kMse, CalibMethod::kSqnr}) {
       options.method = method;
       options.percentile = 97.5;
       methods.push_back(options);
@@ -85,10 +85,10 @@ void expect_same(const std::vector<CalibrationResult>& a, const std::vector<Cali
 }
 
 bool has_usable_scales(const CalibrationResult& result, DType dtype) {
-  const double least = dtype == DType::kF64 ? std::numeric_limits<double>::min()
-                                            : std::numeric_limits<float>::min();
-  const double largest = dtype == DType::kF64 ? std::numeric_limits<double>::max()
-                                              : std::numeric_limits<float>::max();
+  const double least =
+      dtype == DType::kF64 ? std::numeric_limits<double>::min() : std::numeric_limits<float>::min();
+  const double largest =
+      dtype == DType::kF64 ? std::numeric_limits<double>::max() : std::numeric_limits<float>::max();
   return std::all_of(result.params.scale.begin(), result.params.scale.end(),
                      [=](double s) { return s >= least && s <= largest; });
 }

@@ -22,8 +22,8 @@ std::vector<double> distinct_numbers(std::size_t count, std::uint64_t seed) {
 }
 
 TEST(Percentile, IsTheDocumentedOrderStatistic) {
-  for (const std::size_t n : {1U, 2U, 3U, 5U, 99U, 100U, 101U, 199U, 200U, 201U, 9999U, 10000U,
-                              10001U, 20000U}) {
+  for (const std::size_t n :
+       {1U, 2U, 3U, 5U, 99U, 100U, 101U, 199U, 200U, 201U, 9999U, 10000U, 10001U, 20000U}) {
     const Numbers x(DType::kF32, distinct_numbers(n, n));
     std::vector<double> sorted = x.values();
     std::sort(sorted.begin(), sorted.end());
@@ -93,8 +93,9 @@ TEST(CalibrateTensor, CostsAreThoseOfTheElementRuleInEveryDType) {
     for (const Sample& sample : all_samples(dtype, 400)) {
       const Numbers x(dtype, sample.values);
       const double amax = amax_of(x.values());
-      for (const CalibrationResult& result :
-           calibrate_all(x.view(), all_methods(sample.name.size() % 2 == 0 ? Format::kInt8 : Format::kE4M3))) {
+      for (const CalibrationResult& result : calibrate_all(
+               x.view(),
+               all_methods(sample.name.size() % 2 == 0 ? Format::kInt8 : Format::kE4M3))) {
         SCOPED_TRACE(sample.name + " " + std::string(to_string(dtype)) + " " +
                      name_of(result.options));
         const int zero = result.params.zero_point.empty() ? 0 : result.params.zero_point.front();
@@ -161,15 +162,14 @@ TEST(CalibrateTensor, HasAUsableScaleForEveryTensor) {
 
 TEST(CalibrateTensor, AConstantIsRepresentable) {
   const Numbers x(DType::kF64, std::vector<double>(10, 300.0));
-  for (const CalibMethod method : {CalibMethod::kMinMax, CalibMethod::kPercentile,
-                                   CalibMethod::kMse, CalibMethod::kSqnr}) {
+  for (const CalibMethod method :
+       {CalibMethod::kMinMax, CalibMethod::kPercentile, CalibMethod::kMse, CalibMethod::kSqnr}) {
     for (const bool symmetric : {true, false}) {
       const CalibrationResult result =
           calibrate_one(x.view(), {.method = method, .symmetric = symmetric});
       const int zero = result.params.zero_point.empty() ? 0 : result.params.zero_point.front();
-      const OracleElement element =
-          oracle_fake_quantize(300.0, result.params.quantizer, {result.params.scale.front(), zero},
-                               DType::kF64);
+      const OracleElement element = oracle_fake_quantize(
+          300.0, result.params.quantizer, {result.params.scale.front(), zero}, DType::kF64);
       EXPECT_NEAR(element.y, 300.0, 1e-12) << name_of(result.options);
       EXPECT_FALSE(element.clipped) << name_of(result.options);
     }

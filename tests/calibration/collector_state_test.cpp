@@ -44,7 +44,8 @@ TEST(CollectorState, ComesBackWhole) {
     EXPECT_EQ(loaded.statistics(), collector.statistics());
     EXPECT_EQ(loaded.exact(), collector.exact());
     EXPECT_TRUE(std::ranges::equal(loaded.shape(), collector.shape()));
-    expect_same(loaded.compute(all_methods()), collector.compute(all_methods()), "loaded");
+    const auto methods = all_methods(Format::kE4M3);
+    expect_same(loaded.compute(methods), collector.compute(methods), "loaded");
   }
 }
 

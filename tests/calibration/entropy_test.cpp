@@ -100,8 +100,8 @@ void expect_divergences(const std::vector<double>& actual, const std::vector<dou
 TEST(ModeloptEntropy, GivesThePeersSmallAnswer) {
   const Counts counts{100, 90, 70, 40, 20, 10, 5, 2, 1, 0, 0, 0, 0, 0, 0, 3};
   const std::vector<double> divergences = modelopt_divergences(counts, 4, 4);
-  const std::vector<double> expected{.040425, .023371,   .023540,   .025559,   .020650,
-                                     .022298, kInfinity, kInfinity, kInfinity, kInfinity,
+  const std::vector<double> expected{.040425,   .023371,   .023540,   .025559,   .020650,
+                                     .022298,   kInfinity, kInfinity, kInfinity, kInfinity,
                                      kInfinity, kInfinity, .068696};
   ASSERT_EQ(divergences.size(), expected.size());
   for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -134,7 +134,8 @@ TEST(ModeloptEntropy, AgreesWithTheSlowDefinition) {
       for (const NamedCounts& histogram : histograms(num_bins)) {
         expect_divergences(modelopt_divergences(histogram.counts, num_levels, first),
                            naive_modelopt_divergences(histogram.counts, num_levels, first),
-                           kModeloptTolerance, histogram.name + " of " + std::to_string(num_bins) + " bins, " +
+                           kModeloptTolerance,
+                           histogram.name + " of " + std::to_string(num_bins) + " bins, " +
                                std::to_string(num_levels) + " levels");
       }
     }
@@ -148,7 +149,8 @@ TEST(OnnxRuntimeEntropy, AgreesWithTheSlowDefinition) {
       for (const NamedCounts& histogram : histograms(num_bins)) {
         expect_divergences(onnxruntime_divergences(histogram.counts, num_levels),
                            naive_onnxruntime_divergences(histogram.counts, num_levels),
-                           kOnnxRuntimeTolerance, histogram.name + " of " + std::to_string(num_bins) + " bins, " +
+                           kOnnxRuntimeTolerance,
+                           histogram.name + " of " + std::to_string(num_bins) + " bins, " +
                                std::to_string(num_levels) + " levels");
       }
     }
@@ -247,8 +249,8 @@ void expect_slow_definition(const Numbers& x, const CalibrationOptions& options,
                                    std::abs(range.high - result.high.front()) <= tolerance;
                           }))
       << name << ' ' << to_string(x.dtype()) << ' ' << name_of(options) << ": ["
-      << result.low.front() << ", " << result.high.front() << "] and not ["
-      << expected.front().low << ", " << expected.front().high << ']';
+      << result.low.front() << ", " << result.high.front() << "] and not [" << expected.front().low
+      << ", " << expected.front().high << ']';
   EXPECT_TRUE(result.exact);
 }
 

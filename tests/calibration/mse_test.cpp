@@ -20,10 +20,10 @@ struct Case {
 };
 
 constexpr Case kCases[] = {
-    {Format::kInt8, Rounding::kNearestEven, true}, {Format::kInt4, Rounding::kNearestEven, true},
-    {Format::kE4M3, Rounding::kNearestEven, true}, {Format::kE5M2, Rounding::kNearestEven, true},
+    {Format::kInt8, Rounding::kNearestEven, true},  {Format::kInt4, Rounding::kNearestEven, true},
+    {Format::kE4M3, Rounding::kNearestEven, true},  {Format::kE5M2, Rounding::kNearestEven, true},
     {Format::kInt8, Rounding::kNearestEven, false}, {Format::kInt4, Rounding::kNearestEven, false},
-    {Format::kInt8, Rounding::kOriginal, true},    {Format::kInt4, Rounding::kOriginal, false},
+    {Format::kInt8, Rounding::kOriginal, true},     {Format::kInt4, Rounding::kOriginal, false},
 };
 
 CalibrationOptions options_of(const Case& test_case, CalibMethod method) {
@@ -91,8 +91,9 @@ TEST(ClippingSearchWithNonFinite, IgnoresThem) {
   std::vector<double> values = heavy_tailed_sample(500, 21);
   const Numbers clean(DType::kF32, values);
   for (std::size_t i = 0; i < 50; ++i) {
-    values.insert(values.begin() + static_cast<std::ptrdiff_t>(9 * i),
-                  i % 3 == 0 ? std::nan("") : i % 3 == 1 ? INFINITY : -INFINITY);
+    values.insert(values.begin() + static_cast<std::ptrdiff_t>(9 * i), i % 3 == 0   ? std::nan("")
+                                                                       : i % 3 == 1 ? INFINITY
+                                                                                    : -INFINITY);
   }
   const Numbers ridden(DType::kF32, values);
   for (const Case& test_case : kCases) {
@@ -106,8 +107,8 @@ TEST(ClippingSearchWithNonFinite, IgnoresThem) {
 
 TEST(ClippingSearchForSqnr, ClipsLessThanForMse) {
   const Numbers x(DType::kF32, heavy_tailed_sample(20000, 22));
-  const auto results = calibrate_all(x.view(), {{.method = CalibMethod::kMse},
-                                                {.method = CalibMethod::kSqnr}});
+  const auto results =
+      calibrate_all(x.view(), {{.method = CalibMethod::kMse}, {.method = CalibMethod::kSqnr}});
   EXPECT_LE(results[0].mse, results[1].mse);
   EXPECT_LE(results[0].high.front(), results[1].high.front());
   EXPECT_GE(results[0].clipped, results[1].clipped);

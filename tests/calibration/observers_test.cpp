@@ -60,8 +60,8 @@ TEST(MovingAverageMinMax, RefusesAMomentumOutsideZeroToOne) {
 TEST(AmaxHistory, ForgetsWhatIsOlderThanItsLength) {
   AmaxHistory history(2);
   EXPECT_EQ(history.amax(), 0.0);
-  for (const auto& [pushed, expected] : {std::pair{1.0, 1.0}, {5.0, 5.0}, {2.0, 5.0}, {1.0, 2.0},
-                                         {0.0, 1.0}, {0.0, 0.0}}) {
+  for (const auto& [pushed, expected] :
+       {std::pair{1.0, 1.0}, {5.0, 5.0}, {2.0, 5.0}, {1.0, 2.0}, {0.0, 1.0}, {0.0, 0.0}}) {
     history.push(pushed);
     EXPECT_EQ(history.amax(), expected) << "after " << pushed;
   }
@@ -100,10 +100,9 @@ TEST(AmaxHistory, RefusesWhatIsNoLengthAndNoMagnitude) {
 TEST(CalibrateModel, CalibratesEachLayerOnItsOwnBatches) {
   const Numbers a(DType::kF32, heavy_tailed_sample(600, 51));
   const Numbers b(DType::kBF16, normal_sample(600, 52));
-  const std::vector<LayerActivations> layers{
-      {"second", {b.view(Shape{20, 30})}},
-      {"first", {a.part(0, 90), a.part(90, 600)}},
-      {"none", {}}};
+  const std::vector<LayerActivations> layers{{"second", {b.view(Shape{20, 30})}},
+                                             {"first", {a.part(0, 90), a.part(90, 600)}},
+                                             {"none", {}}};
   for (const CalibrationOptions& options : all_methods()) {
     const auto specs = calibrate_model(layers, options);
     ASSERT_EQ(specs.size(), layers.size());

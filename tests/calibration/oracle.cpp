@@ -116,8 +116,8 @@ ScaleZeroPoint scale_in(Range range, const Quantizer& quantizer, bool symmetric)
   const C scale = std::max(quotient, least);
   const C zero = std::nearbyint(static_cast<C>(qmin(quantizer)) - low / scale);
   return {static_cast<double>(scale),
-          static_cast<std::int32_t>(std::clamp(zero, static_cast<C>(qmin(quantizer)),
-                                               static_cast<C>(qmax(quantizer))))};
+          static_cast<std::int32_t>(
+              std::clamp(zero, static_cast<C>(qmin(quantizer)), static_cast<C>(qmax(quantizer))))};
 }
 
 void keep_least(LeastCost& least, const OracleCost& cost) {
@@ -190,9 +190,9 @@ double naive_onnxruntime_divergence(std::span<const std::uint64_t> counts, std::
     const std::size_t last = first + merged;
     const bool is_last = level + 1 == num_levels;
     const double sum = sum_of(counts, begin + first, is_last ? end : begin + last);
-    const auto used = static_cast<double>(
-        std::count_if(p.begin() + static_cast<std::ptrdiff_t>(first),
-                      p.begin() + static_cast<std::ptrdiff_t>(last), [](double c) { return c != 0.0; }));
+    const auto used = static_cast<double>(std::count_if(
+        p.begin() + static_cast<std::ptrdiff_t>(first),
+        p.begin() + static_cast<std::ptrdiff_t>(last), [](double c) { return c != 0.0; }));
     if (used == 0.0) continue;
     std::fill(q.begin() + static_cast<std::ptrdiff_t>(first),
               q.begin() + static_cast<std::ptrdiff_t>(last), std::trunc(sum / used));
@@ -264,11 +264,10 @@ std::vector<std::uint64_t> oracle_histogram(std::span<const double> x, BinRange 
   for (const double value : x) {
     if (!std::isfinite(value)) continue;
     const double place = is_signed ? value : std::abs(value);
-    const std::size_t bin =
-        dtype == DType::kF64
-            ? f64_bin_of(place, amax, half, is_signed, num_bins)
-            : bin_of(place, amax, static_cast<double>(half),
-                     is_signed ? static_cast<double>(half) : 0.0, num_bins);
+    const std::size_t bin = dtype == DType::kF64
+                                ? f64_bin_of(place, amax, half, is_signed, num_bins)
+                                : bin_of(place, amax, static_cast<double>(half),
+                                         is_signed ? static_cast<double>(half) : 0.0, num_bins);
     ++counts[bin];
   }
   return counts;

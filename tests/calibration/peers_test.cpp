@@ -103,8 +103,7 @@ TEST_F(Peers, PercentilesAreExact) {
 
 TEST_F(Peers, EntropyIsModeloptsWithinOneBin) {
   for (const auto& [name, x, peers] : tensors_) {
-    const CalibrationResult result =
-        calibrate_one(x.view(), {.method = CalibMethod::kEntropy});
+    const CalibrationResult result = calibrate_one(x.view(), {.method = CalibMethod::kEntropy});
     const double bin = amax_of(x.values()) / 2048.0;
     EXPECT_NEAR(result.high.front(), peers.at("modelopt").at("entropy").at("amax").get<double>(),
                 bin)
@@ -130,8 +129,8 @@ TEST_F(Peers, MseIsNoWorseThanTheBestOf400) {
   for (const auto& [name, x, peers] : tensors_) {
     for (const Format format : {Format::kInt8, Format::kInt4}) {
       const auto& best = peers.at(format == Format::kInt8 ? "best_mse_int8" : "best_mse_int4");
-      const auto results = calibrate_all(x.view(), {{.method = CalibMethod::kMse, .format = format},
-                                                    {.format = format}});
+      const auto results = calibrate_all(
+          x.view(), {{.method = CalibMethod::kMse, .format = format}, {.format = format}});
       for (const CalibrationResult& result : results) {
         const OracleCost cost = oracle_cost(x.values(), result.params.quantizer,
                                             {result.params.scale.front(), 0}, x.dtype(), 1.0);

@@ -151,8 +151,8 @@ RC_GTEST_PROP(CalibrationProperty, RangesContainZeroOrAreSymmetricAndInsideTheDa
     if (!result.options.symmetric && all.finite() > 0) {
       RC_ASSERT(low >= std::min(all.min, 0.0) && high <= std::max(all.max, 0.0));
     }
-    const auto expected = range_to_scale({low, high}, result.params.quantizer,
-                                         result.options.symmetric, x.dtype());
+    const auto expected =
+        range_to_scale({low, high}, result.params.quantizer, result.options.symmetric, x.dtype());
     RC_ASSERT(result.params.scale.front() == expected.scale);
     if (!result.params.zero_point.empty()) {
       RC_ASSERT(result.params.zero_point.front() == expected.zero_point);

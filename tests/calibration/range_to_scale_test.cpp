@@ -65,7 +65,8 @@ TEST(RangeToScale, RoundsEachStepToF32ForNarrowTypes) {
     EXPECT_EQ(affine.scale, static_cast<double>((0.2F - -0.1F) / 255.0F));
     EXPECT_EQ(affine.zero_point, -43);
     EXPECT_EQ(range_to_scale({0.0, 1e-42}, kE4M3, true, dtype).scale, 0x1p-126);
-    EXPECT_EQ(range_to_scale({-1e-42, 1e-42}, kInt8, false, dtype), (ScaleZeroPoint{0x1p-126, -128}));
+    EXPECT_EQ(range_to_scale({-1e-42, 1e-42}, kInt8, false, dtype),
+              (ScaleZeroPoint{0x1p-126, -128}));
     EXPECT_EQ(range_to_scale({-3e38, 1e38}, kInt8, true, dtype).scale,
               static_cast<double>(3e38F / 127.0F));
     // Nothing of it is left in f32.

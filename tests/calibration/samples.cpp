@@ -22,7 +22,8 @@ std::uint16_t f16_bits(double value) {
   if (std::isnan(value)) return 0x7e00;
   const double magnitude = std::abs(rounded(value, 10, -14));
   if (magnitude > 65504.0) return static_cast<std::uint16_t>(sign | 0x7c00);
-  if (magnitude < 0x1p-14) return static_cast<std::uint16_t>(sign | std::lround(magnitude * 0x1p24));
+  if (magnitude < 0x1p-14)
+    return static_cast<std::uint16_t>(sign | std::lround(magnitude * 0x1p24));
   const int exponent = std::ilogb(magnitude);
   const long fraction = std::lround(std::ldexp(magnitude, 10 - exponent)) - 1024;
   return static_cast<std::uint16_t>(sign | ((exponent + 15) << 10) | static_cast<int>(fraction));
@@ -36,8 +37,8 @@ double f16_value(std::uint16_t bits) {
     magnitude = fraction != 0 ? std::numeric_limits<double>::quiet_NaN()
                               : std::numeric_limits<double>::infinity();
   } else {
-    magnitude = exponent == 0 ? std::ldexp(fraction, -24)
-                              : std::ldexp(1024 + fraction, exponent - 25);
+    magnitude =
+        exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
   }
   return (bits & 0x8000) != 0 ? -magnitude : magnitude;
 }
@@ -147,9 +148,9 @@ std::vector<double> normal_sample(std::size_t count, std::uint64_t seed, double 
 }
 
 std::vector<double> heavy_tailed_sample(std::size_t count, std::uint64_t seed) {
-  return drawn("", count, seed, [](Random& r) {
-           return r.normal() / std::sqrt(-std::log(r.uniform()));
-         }).values;
+  return drawn("", count, seed,
+               [](Random& r) { return r.normal() / std::sqrt(-std::log(r.uniform())); })
+      .values;
 }
 
 std::vector<Sample> all_samples(DType dtype, std::size_t count) {
@@ -175,7 +176,8 @@ std::vector<Sample> all_samples(DType dtype, std::size_t count) {
       drawn("whole_numbers", count, 12, [](Random& r) { return std::rint(20.0 * r.normal()); }),
   };
   if (dtype == DType::kF16) {
-    samples.push_back(drawn("huge", count, 13, [](Random& r) { return 131e3 * r.uniform() - 65500; }));
+    samples.push_back(
+        drawn("huge", count, 13, [](Random& r) { return 131e3 * r.uniform() - 65500; }));
     samples.push_back(drawn("subnormal", count, 14, [](Random& r) { return 1e-6 * r.normal(); }));
     return samples;
   }

@@ -25,9 +25,8 @@ void expect_min_max_codes(const Numbers& x, const Shape& shape, const QatConfig&
   const QuantizedWeights weights = quantize_model_weights(x.view(shape), config);
   const Granularity granularity =
       config.per_channel ? Granularity::channel(0) : Granularity::tensor();
-  const CalibrationResult expected =
-      calibrate_one(x.view(shape), {.format = config.format, .symmetric = config.symmetric},
-                    granularity);
+  const CalibrationResult expected = calibrate_one(
+      x.view(shape), {.format = config.format, .symmetric = config.symmetric}, granularity);
   EXPECT_EQ(weights.params.quantizer, expected.params.quantizer);
   EXPECT_EQ(weights.params.granularity, granularity);
   EXPECT_EQ(weights.params.scale, expected.params.scale);
@@ -44,9 +43,8 @@ void expect_min_max_codes(const Numbers& x, const Shape& shape, const QatConfig&
   for (std::size_t i = 0; i < x.size(); ++i) {
     const std::size_t scale = config.per_channel ? i / row : 0;
     const int zero = weights.params.zero_point.empty() ? 0 : weights.params.zero_point[scale];
-    const OracleElement element =
-        oracle_fake_quantize(x.values()[i], weights.params.quantizer,
-                             {weights.params.scale[scale], zero}, x.dtype());
+    const OracleElement element = oracle_fake_quantize(
+        x.values()[i], weights.params.quantizer, {weights.params.scale[scale], zero}, x.dtype());
     EXPECT_EQ(y[i], element.y) << "element " << i;
     EXPECT_FALSE(element.clipped) << "element " << i;
   }
@@ -80,11 +78,11 @@ TEST(Weights, AreTheSameOnEveryBackendAndNumberOfThreads) {
   const Numbers x(DType::kF32, normal_sample(65 * 33, 63));
   for (const Format format : kAllFormats) {
     const QatConfig config{format, true, true};
-    const QuantizedWeights expected = quantize_model_weights(
-        x.view(Shape{65, 33}), config, {Backend::named("reference"), 1});
+    const QuantizedWeights expected =
+        quantize_model_weights(x.view(Shape{65, 33}), config, {Backend::named("reference"), 1});
     for (const int num_threads : {1, 2, 5}) {
-      const QuantizedWeights actual = quantize_model_weights(
-          x.view(Shape{65, 33}), config, {Backend::named("cpu"), num_threads});
+      const QuantizedWeights actual = quantize_model_weights(x.view(Shape{65, 33}), config,
+                                                             {Backend::named("cpu"), num_threads});
       EXPECT_EQ(actual.codes, expected.codes);
       EXPECT_EQ(actual.params.scale, expected.params.scale);
     }
@@ -96,8 +94,8 @@ TEST(Weights, OfNothingAndOfZerosHaveScaleOne) {
   EXPECT_TRUE(empty.codes.empty());
   EXPECT_EQ(empty.params.scale, std::vector<double>{1.0});
   const std::vector<float> zeros(6, 0.0F);
-  const QuantizedWeights weights =
-      quantize_model_weights(ConstTensorView(zeros.data(), Shape{2, 3}), {Format::kInt4, true, false});
+  const QuantizedWeights weights = quantize_model_weights(
+      ConstTensorView(zeros.data(), Shape{2, 3}), {Format::kInt4, true, false});
   EXPECT_EQ(weights.params.scale, (std::vector<double>{1.0, 1.0}));
   EXPECT_EQ(weights.codes, std::vector<std::uint8_t>(3, 0));
 }

@@ -1,5 +1,5 @@
 // `quantize` and `dequantize`: what is in the files, and the way there and back.
-#include <cstring>
+#include <functional>
 #include <limits>
 
 #include <nlohmann/json.hpp>
@@ -102,6 +102,8 @@ struct RoundTrip {
   std::vector<std::string> words;
 };
 
+std::string name_of(const ::testing::TestParamInfo<RoundTrip>& info) { return info.param.name; }
+
 class QuantizeRoundTrip : public Quantize, public ::testing::WithParamInterface<RoundTrip> {};
 
 // What fake_quantize gives for the parameters of the JSON's only result.
@@ -177,7 +179,7 @@ INSTANTIATE_TEST_SUITE_P(
         RoundTrip{"bf16_e4m3_group", "BF16", {"--format", "e4m3", "--granularity", "group:4"}},
         RoundTrip{"f32_e4m3", "F32", {"--format", "e4m3"}},
         RoundTrip{"f64_e5m2_channel", "F64", {"--format", "e5m2", "--granularity", "channel:1"}}),
-    [](const auto& info) { return std::string(info.param.name); });
+    name_of);
 
 TEST_F(Quantize, EmptyTensorsGoThereAndBack) {
   calibrate({f32_tensor("x", {0, 3}, {}), f32_tensor("y", {2}, {1, 2})}, {"--method", "minmax"});

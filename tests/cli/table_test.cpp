@@ -1,6 +1,7 @@
 // The tables for people: width, alignment, one row for each result.
 #include <algorithm>
 #include <limits>
+#include <sstream>
 
 #include "cli/program.hpp"
 #include "cli/sample_files.hpp"
@@ -9,6 +10,7 @@ namespace cuqat::test {
 namespace {
 
 constexpr std::size_t kMaxWidth = 99;
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 // Characters of UTF-8; none of those in these tests is two columns wide but the ones it is told of.
 std::size_t width(const std::string& line, std::size_t extra = 0) {
@@ -34,17 +36,16 @@ std::vector<RawTensor> awkward_tensors() {
   const float tiny = std::numeric_limits<float>::denorm_min();
   const float huge = std::numeric_limits<float>::max();
   const double most = std::numeric_limits<double>::max();
-  return {
-      f32_tensor(kLongName, {2, 2}, {-tiny, 1.23456e-38f, huge, -huge}),
-      f32_tensor("tiny", {2, 2}, {-1.23456e-38f, 2.3456e-38f, 0, 1.234e-38f}),
-      {"most." + kLongName,
-       "F64",
-       {2, 2},
-       raw_bytes(std::vector<double>{most, -most, 1e-300, 5e-324})},
-      f32_tensor("empty", {0, 3}, {}),
-      f32_tensor("rank8." + kLongName, {1, 1, 1, 1, 1, 1, 12345, 1},
-                 std::vector<float>(12345, -0.001f)),
-      f32_tensor("nan", {1, 3}, std::vector<float>(3, std::numeric_limits<float>::quiet_NaN()))};
+  return {f32_tensor(kLongName, {2, 2}, {-tiny, 1.23456e-38f, huge, -huge}),
+          f32_tensor("tiny", {2, 2}, {-1.23456e-38f, 2.3456e-38f, 0, 1.234e-38f}),
+          {"most." + kLongName,
+           "F64",
+           {2, 2},
+           raw_bytes(std::vector<double>{most, -most, 1e-300, 5e-324})},
+          f32_tensor("empty", {0, 3}, {}),
+          f32_tensor("rank8." + kLongName, {1, 1, 1, 1, 1, 1, 12345, 1},
+                     std::vector<float>(12345, -0.001f)),
+          f32_tensor("nan", {1, 3}, std::vector<float>(3, kNaN))};
 }
 
 TEST_F(TableOfProgram, StaysBelow100ColumnsWhateverTheData) {
@@ -130,7 +131,7 @@ TEST_F(TableOfProgram, IsPlainWhereItIsNoTerminal) {
 TEST_F(TableOfProgram, InspectShowsWhatIsInTheTensor) {
   const float infinity = std::numeric_limits<float>::infinity();
   const auto table =
-      lines("inspect", {f32_tensor("x", {2, 4}, {0, 0, infinity, -infinity, NAN, -3, 1, 2}),
+      lines("inspect", {f32_tensor("x", {2, 4}, {0, 0, infinity, -infinity, kNaN, -3, 1, 2}),
                         {"labels", "I64", {2}, std::string(16, '\0')}});
   ASSERT_EQ(table.size(), 3u);
   EXPECT_TRUE(table[1].starts_with("labels  I64    2")) << table[1];

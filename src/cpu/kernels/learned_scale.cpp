@@ -11,41 +11,48 @@ CUQAT_INLINE C limit_distance(std::int32_t limit, std::int32_t zero_point) {
   return scalar::integer_decode<C>(limit, C{1}, zero_point);
 }
 
-/// What an element adds to the scale's sum.
+/// What an element adds to the scale's sum. (x = NaN is neither below nor above.)
 template <typename Q, typename C>
-CUQAT_INLINE C scale_term(const Q& q, C x, C dy, C scale, std::int32_t zero_point, bool clipped) {
+CUQAT_INLINE C scale_term(const Q& q, C x, C dy, C scale, std::int32_t zero_point) {
   const C y = scalar::fake_quantize_element(q, x, scale, zero_point).value;
-  const C inside = (y - x) / scale;
-  bool below = false;
+  C slope = (y - x) / scale;
+  const C below = limit_distance<C>(q.low, zero_point);
+  const C above = limit_distance<C>(q.high, zero_point);
   if constexpr (is_integer(Q::kFormat)) {
-    below = scalar::integer_unclamped<Q::kRounding>(x, scale, zero_point) < static_cast<C>(q.low);
+    const C unclamped = scalar::integer_unclamped<Q::kRounding>(x, scale, zero_point);
+    slope = unclamped < static_cast<C>(q.low) ? below : slope;
+    slope = unclamped > static_cast<C>(q.high) ? above : slope;
   } else {
-    below = x / scale < C{0};
+    const C outside = x / scale < C{0} ? below : above;
+    slope = scalar::is_clipped(q, x, scale, zero_point) ? outside : slope;
   }
-  const C outside =
-      below ? limit_distance<C>(q.low, zero_point) : limit_distance<C>(q.high, zero_point);
-  const C product = dy * (clipped ? outside : inside);
+  const C product = dy * slope;
   return scalar::is_nan(x) ? C{0} : product;
 }
 
-/// Elements side by side: their gradients and their terms. All values have one width here, which
-/// is what lets the loop vectorise.
+/// Elements side by side: their terms, then their gradients. Flags are kept as numbers and values
+/// have one width, which is what lets the loops vectorise.
 template <typename T, bool kPerElement, typename Q, typename C>
 void terms_loop(const Q q, const Scales<C, kPerElement> scales, const void* dy, const void* x,
                 void* dx, std::int64_t n, C* scale_terms, C* zero_terms) {
-  using Bits = PatternOf<T>;
+  using Bits = PatternOf<C>;
   CUQAT_INDEPENDENT
   for (std::int64_t i = 0; i < n; ++i) {
     const C value = scalar::load_compute(load<T>(x, i));
-    const C gradient = scalar::load_compute(load<T>(dy, i));
-    const Bits gradient_bits = load<Bits>(dy, i);
     const C scale = scales.scale(i);
     const std::int32_t zero_point = scales.zero_point(i);
-    const bool clipped = scalar::is_clipped(q, value, scale, zero_point);
-    scale_terms[i] = scale_term(q, value, gradient, scale, zero_point, clipped);
-    const C outside = clipped ? gradient : C{0};
-    zero_terms[i] = scalar::is_nan(value) ? C{0} : outside;
-    store<Bits>(dx, i, clipped ? Bits{0} : gradient_bits);
+    const C gradient = scalar::load_compute(load<T>(dy, i));
+    scale_terms[i] = scale_term(q, value, gradient, scale, zero_point);
+    const Bits outside = scalar::is_clipped(q, value, scale, zero_point) ? 1 : 0;
+    const Bits number = scalar::is_nan(value) ? 0 : 1;
+    zero_terms[i] = scalar::from_bits(scalar::to_bits(gradient) & (Bits{0} - (outside & number)));
+  }
+  CUQAT_INDEPENDENT
+  for (std::int64_t i = 0; i < n; ++i) {
+    const C value = scalar::load_compute(load<T>(x, i));
+    const bool clipped = scalar::is_clipped(q, value, scales.scale(i), scales.zero_point(i));
+    const auto gradient = load<PatternOf<T>>(dy, i);
+    store<PatternOf<T>>(dx, i, clipped ? PatternOf<T>{0} : gradient);
   }
 }
 
