@@ -95,8 +95,13 @@ io::SafetensorsWriter open_writer(const std::vector<Job>& jobs, const CommonPara
     infos.push_back(zero_point_info(job.original, common.granularity));
   }
   for (const Job& job : jobs) infos.push_back(codes_info(job.original, common.quantizer.format));
-  return opening(
-      [&] { return io::SafetensorsWriter(path, infos, quantized_metadata(common, originals)); });
+  try {
+    return opening(
+        [&] { return io::SafetensorsWriter(path, infos, quantized_metadata(common, originals)); });
+  } catch (const InvalidArgument& error) {
+    // Names such as x beside x_scale meet in the output.
+    throw io::FileError(path, error.what());
+  }
 }
 
 }  // namespace

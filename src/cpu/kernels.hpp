@@ -19,7 +19,7 @@ constexpr std::int64_t kSumChunk = 4096;
 constexpr std::int64_t kSumLanes = 32;
 
 /// Channels that learned_scale_columns is given at most.
-constexpr std::int64_t kSumColumns = 32;
+constexpr std::int64_t kSumColumns = 128;
 
 /// Elements whose squared errors, 51 bits each, can be added in 64 bits.
 constexpr std::int64_t kErrorBlock = 4096;

@@ -22,7 +22,8 @@ inline constexpr std::size_t kMaxSafetensorsHeader = 100'000'000;
 
 /// A checked safetensors file. Everything is verified before an object exists: every tensor's bytes
 /// lie in the file, their number is what dtype and shape ask for, and together they cover the file
-/// exactly. Allocates in proportion to the header; the tensors' bytes are never copied.
+/// exactly. Allocates no more than the header's size and about 100 MB; the tensors' bytes are never
+/// copied. Limits: 262 144 tensors, 65 536 entries of metadata, rank 64.
 class SafetensorsFile {
  public:
   /// Maps the file and keeps it mapped; "-" is standard input.

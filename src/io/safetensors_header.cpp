@@ -15,6 +15,12 @@ namespace {
 constexpr std::string_view kMetadataKey = "__metadata__";
 constexpr std::uint64_t kMaxExtent = std::numeric_limits<std::int64_t>::max();
 
+// What is kept of an entry takes many times its shortest text. These limits, far above any model's,
+// bound what a hostile header can make of it.
+constexpr std::size_t kMaxTensors = 262'144;
+constexpr std::size_t kMaxMetadata = 65'536;
+constexpr std::size_t kMaxFileRank = 64;
+
 // Takes the parser's events one by one. The states allow no more nesting than the format has, so
 // neither depth nor memory grows past the text.
 class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
@@ -44,6 +50,9 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
   enum class State { kStart, kRoot, kMetadata, kTensor, kShape, kOffsets };
 
   [[noreturn]] void fail(const std::string& problem) const { throw FileError(file_, problem); }
+  [[noreturn]] void fail_over_limit(const std::string& what, std::size_t limit) const {
+    fail(what + " exceeds the limit " + std::to_string(limit));
+  }
   [[noreturn]] bool refuse(const std::string& found) const;
   static std::string shortened(const std::string& number) {
     return number.size() <= 40 ? number : number.substr(0, 40) + "...";
@@ -95,7 +104,9 @@ bool HeaderReader::number_unsigned(std::uint64_t value) {
       fail(tensor_name() + ": extent " + std::to_string(value) + " exceeds the limit " +
            std::to_string(kMaxExtent));
     }
-    header_.tensors.back().info.shape.push_back(static_cast<std::int64_t>(value));
+    std::vector<std::int64_t>& shape = header_.tensors.back().info.shape;
+    if (shape.size() == kMaxFileRank) fail_over_limit(tensor_name() + ": rank", kMaxFileRank);
+    shape.push_back(static_cast<std::int64_t>(value));
     return true;
   }
   if (state_ != State::kOffsets) refuse(std::to_string(value));
@@ -107,6 +118,9 @@ bool HeaderReader::number_unsigned(std::uint64_t value) {
 
 bool HeaderReader::string(std::string& value) {
   if (state_ == State::kMetadata) {
+    if (header_.metadata.size() == kMaxMetadata) {
+      fail_over_limit("number of __metadata__ entries", kMaxMetadata);
+    }
     header_.metadata[key_] = std::move(value);
   } else if (state_ == State::kTensor && key_ == "dtype") {
     header_.tensors.back().info.dtype = std::move(value);
@@ -123,6 +137,7 @@ bool HeaderReader::start_object(std::size_t) {
     state_ = State::kMetadata;
   } else if (state_ == State::kRoot) {
     state_ = State::kTensor;
+    if (header_.tensors.size() == kMaxTensors) fail_over_limit("number of tensors", kMaxTensors);
     header_.tensors.emplace_back().info.name = key_;
     has_dtype_ = has_shape_ = has_offsets_ = false;
   } else {

@@ -209,6 +209,26 @@ TEST(CoarsenedCollector, HasExactExtremesAndPercentilesWithinItsStep) {
   }
 }
 
+TEST(CoarsenedCollector, CopesWithValuesThatAllCoarsenToOne) {
+  // More numbers than a collector keeps, so near to one another that their middle is past them all.
+  std::vector<double> values(kMaxExactValues + 1);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = -1.0 - static_cast<double>(i) * 0x1p-50;
+  }
+  const Numbers x(DType::kF64, values);
+  const CalibrationCollector collector = collected(x);
+  ASSERT_FALSE(collector.exact());
+  const double amax = amax_of(x.values());
+  for (const CalibrationResult& result : collector.compute(all_methods())) {
+    SCOPED_TRACE(name_of(result.options));
+    EXPECT_TRUE(has_usable_scales(result, DType::kF64));
+    EXPECT_NEAR(std::max(-result.low.front(), result.high.front()), amax, amax * 0x1p-7);
+    EXPECT_LE(-result.low.front(), amax);
+    EXPECT_TRUE(result.mse >= 0.0 && result.mse < 1e-4) << result.mse;
+    EXPECT_EQ(result.clipped, 0.0);
+  }
+}
+
 TEST(ManyDistinctValues, AreExactFromTheData) {
   for (const DType dtype : {DType::kF32, DType::kF64}) {
     const Numbers x(dtype, heavy_tailed_sample(1'200'000, 95));

@@ -187,6 +187,8 @@ std::vector<Sample> all_samples(DType dtype, std::size_t count) {
   samples.push_back(drawn("subnormal", count, 15, [](Random& r) { return 3e-39 * r.normal(); }));
   if (dtype == DType::kF64) {
     samples.push_back(drawn("f64_huge", count, 16, [](Random& r) { return 1e300 * r.normal(); }));
+    samples.push_back(
+        drawn("f64_subnormal", count, 18, [](Random& r) { return 2e-309 * r.normal(); }));
     samples.push_back(drawn("f64_tiny", count, 17, [](Random& r) { return 1e-300 * r.normal(); }));
   }
   return samples;

@@ -78,12 +78,12 @@ TEST_F(CalibrateJson, GivesOneResultForEachPercentile) {
   std::vector<float> values;
   for (int i = 1; i <= 1000; ++i) values.push_back(static_cast<float>(i));
   const Json json = calibrate({f32_tensor("x", {1000}, values)},
-                              {"--method", "percentile", "--percentile", "99.9", "--percentile",
-                               "50", "--percentile", "99.9", "--percentile", "100"});
+                              {"--method", "percentile", "--percentile", "75", "--percentile", "50",
+                               "--percentile", "75.0", "--percentile", "100"});
   const Json& results = json["tensors"][0]["results"];
   ASSERT_EQ(results.size(), 3u);
-  EXPECT_EQ(results[0]["percentile"], 99.9);
-  EXPECT_EQ(results[0]["high"][0], 999.0);  // Nearest rank: the 999th of 1000.
+  EXPECT_EQ(results[0]["percentile"], 75.0);
+  EXPECT_EQ(results[0]["high"][0], 750.0);  // Nearest rank: the 750th of 1000.
   EXPECT_EQ(results[1]["high"][0], 500.0);
   EXPECT_EQ(results[2]["high"][0], 1000.0);
 }

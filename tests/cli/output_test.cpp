@@ -81,8 +81,8 @@ TEST_F(OutputOfProgram, AFullDeviceIsAnError) {
 
 TEST_F(OutputOfProgram, BeingKilledLeavesTheOldOutputWhole) {
   write_safetensors_file(path("big.safetensors"),
-                         {f32_tensor("x", {1000, 1000}, activations(1'000'000, 4)),
-                          f32_tensor("y", {1000, 1000}, activations(1'000'000, 5))});
+                         {f32_tensor("x", {500, 1000}, activations(500'000, 4)),
+                          f32_tensor("y", {500, 1000}, activations(500'000, 5))});
   const std::vector<std::string> words = {
       "calibrate", path("big.safetensors"), "--quiet", "--granularity", "group:32", "--json",
       path("j")};

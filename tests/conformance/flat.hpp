@@ -48,7 +48,8 @@ inline FakeQuantized fake_quantize(Table table, DType dtype, const Quantizer& qu
   std::vector<std::uint8_t> mask((x.size() + 7) / 8, 0xff);
   table->fake_quantize(*tensor, input.data(), output.data(), mask.data());
   FakeQuantized result{to_doubles(dtype, output), {}};
-  for (std::size_t i = 0; i < x.size(); ++i) result.clipped.push_back((mask[i / 8] >> i % 8 & 1) != 0);
+  for (std::size_t i = 0; i < x.size(); ++i)
+    result.clipped.push_back((mask[i / 8] >> i % 8 & 1) != 0);
   return result;
 }
 

@@ -149,6 +149,38 @@ TEST(SafetensorsDamage, EveryValueHasItsType) {
   }
 }
 
+TEST(SafetensorsDamage, NumbersOfEntriesAreLimited) {
+  const auto parse = [](const std::string& header, std::size_t data_bytes) {
+    SafetensorsFile::parse(safetensors_bytes(header, data_bytes), "file");
+  };
+  const auto repeated = [](int times, const std::string& before, const std::string& after) {
+    std::string list = before + "0" + after;
+    for (int i = 1; i < times; ++i) list += "," + before + std::to_string(i) + after;
+    return list;
+  };
+  const auto shape = [](int rank) {
+    std::string extents = "1";
+    for (int i = 1; i < rank; ++i) extents += ",1";
+    return "{\"x\":{\"dtype\":\"F32\",\"shape\":[" + extents + "],\"data_offsets\":[0,4]}}";
+  };
+  EXPECT_NO_THROW(parse(shape(64), 4));
+  EXPECT_EQ(problem_of_header(shape(65)), "tensor \"x\": rank exceeds the limit 64");
+
+  const auto metadata = [&](int times) {
+    return "{\"__metadata__\":{" + repeated(times, "\"", "\":\"\"") + "}}";
+  };
+  EXPECT_NO_THROW(parse(metadata(65'536), 0));
+  EXPECT_EQ(problem_of_header(metadata(65'537), 0),
+            "number of __metadata__ entries exceeds the limit 65536");
+
+  const auto tensors = [&](int times) {
+    return "{" + repeated(times, "\"", R"(":{"dtype":"F32","shape":[0],"data_offsets":[0,0]})") +
+           "}";
+  };
+  EXPECT_NO_THROW(parse(tensors(262'144), 0));
+  EXPECT_EQ(problem_of_header(tensors(262'145), 0), "number of tensors exceeds the limit 262144");
+}
+
 TEST(SafetensorsDamage, ExtentsAreUnsignedIntegers) {
   for (const char* value :
        {"-1", "-0", "1.0", "1e0", "\"1\"", "true", "null", "{}", "[]", "18446744073709551616",
