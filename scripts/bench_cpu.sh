@@ -23,7 +23,7 @@ cmake --build --preset cpu --target $programs
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 for program in $programs; do
-  "build/cpu/bench/$program" --benchmark_min_time=$min_time --benchmark_out_format=json \
+  "build/cpu/bin/$program" --benchmark_min_time=$min_time --benchmark_out_format=json \
     --benchmark_out="$results/$program.json"
 done
 

@@ -84,7 +84,8 @@ TEST_F(OutputOfProgram, BeingKilledLeavesTheOldOutputWhole) {
                          {f32_tensor("x", {500, 1000}, activations(500'000, 4)),
                           f32_tensor("y", {500, 1000}, activations(500'000, 5))});
   const std::vector<std::string> words = {
-      "calibrate", path("big.safetensors"), "--quiet", "--granularity", "group:32", "--json",
+      "calibrate", path("big.safetensors"), "--quiet",  "--method",
+      "minmax",    "--granularity",         "group:20", "--json",
       path("j")};
   ASSERT_EQ(run(words).exit_code, 0);
   const std::string whole = read_file(path("j"));

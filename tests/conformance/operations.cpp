@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <iomanip>
-#include <random>
 #include <sstream>
 
 #include "conformance/workspace.hpp"
@@ -17,7 +16,7 @@ const std::uint8_t* as_codes(const std::byte* bytes) {
 }
 
 Bytes random_bytes(std::size_t count, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
+  Random random(seed);
   Bytes bytes(count);
   std::generate(bytes.begin(), bytes.end(), [&] { return static_cast<std::byte>(random() >> 56); });
   return bytes;

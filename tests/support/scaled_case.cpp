@@ -39,13 +39,7 @@ double smallest_normal(DType dtype) {
   return dtype == DType::kF16 ? 0x1p-14 : 0x1p-126;
 }
 
-double uniform(std::mt19937_64& random, double low, double high) {
-  return low + (high - low) * std::ldexp(static_cast<double>(random() >> 11), -53);
-}
-
-double normal(std::mt19937_64& random) { return std::normal_distribution<double>()(random); }
-
-std::int32_t draw_zero_point(std::mt19937_64& random, const Quantizer& quantizer) {
+std::int32_t draw_zero_point(Random& random, const Quantizer& quantizer) {
   if (!is_integer(quantizer.format)) return 0;
   if (quantizer.narrow_range && random() % 2 == 0) return 0;
   constexpr std::array<std::int32_t, 6> kWild = {300,
@@ -99,24 +93,24 @@ std::size_t scale_index(const Shape& shape, const Granularity& granularity, std:
 }
 
 CaseData::CaseData(const ScaledCase& test_case) : case_(test_case) {
-  std::mt19937_64 random(test_case.seed);
+  Random random(test_case.seed);
   make_scales(random);
   make_elements(random);
 }
 
-void CaseData::make_scales(std::mt19937_64& random) {
+void CaseData::make_scales(Random& random) {
   const auto scales = static_cast<std::size_t>(cuqat::num_scales(case_.granularity, case_.shape));
   const bool wide = case_.dtype == DType::kF64;
   for (std::size_t i = 0; i < scales; ++i) {
     // About three standard deviations of the normal elements are in range. FP8 elements reach the
     // format's range a few times in a hundred.
-    double scale = 3.0 / qmax(case_.quantizer) * uniform(random, 0.5, 1.5);
-    if (!is_integer(case_.quantizer.format)) scale = uniform(random, 0.001, 0.02);
+    double scale = 3.0 / qmax(case_.quantizer) * random.uniform(0.5, 1.5);
+    if (!is_integer(case_.quantizer.format)) scale = random.uniform(0.001, 0.02);
     if (random() % 4 == 0) scale = std::exp2(std::floor(std::log2(scale)));
     if (case_.data == DataKind::kTinyScale)
-      scale = uniform(random, 0.5, 2) * (wide ? 1e-308 : 1e-38);
+      scale = random.uniform(0.5, 2) * (wide ? 1e-308 : 1e-38);
     if (case_.data == DataKind::kHugeScale)
-      scale = uniform(random, 0.5, 1.1) * (wide ? 1e308 : 3e38);
+      scale = random.uniform(0.5, 1.1) * (wide ? 1e308 : 3e38);
     if (!wide) scale = static_cast<double>(static_cast<float>(scale));
     scale_.push_back(scale);
     narrow_scale_.push_back(wide ? 0.0f : static_cast<float>(scale));
@@ -124,7 +118,7 @@ void CaseData::make_scales(std::mt19937_64& random) {
   }
 }
 
-double CaseData::tie(std::mt19937_64& random, std::size_t element) const {
+double CaseData::tie(Random& random, std::size_t element) const {
   const std::size_t index = scale_of(element);
   const Quantizer& q = case_.quantizer;
   if (is_integer(q.format)) {
@@ -141,19 +135,19 @@ double CaseData::tie(std::mt19937_64& random, std::size_t element) const {
   return (random() % 2 == 0 ? -1 : 1) * (low + step / 2) * scale_[index];
 }
 
-void CaseData::make_elements(std::mt19937_64& random) {
+void CaseData::make_elements(Random& random) {
   const DType dtype = case_.dtype;
   x_.resize(count() * dtype_bytes(dtype));
   dy_.resize(x_.size());
-  const double constant = normal(random);
+  const double constant = random.normal();
   const double infinity = std::numeric_limits<double>::infinity();
   const std::array<double, 4> special = {std::nan(""), infinity, -infinity, -0.0};
   for (std::size_t i = 0; i < count(); ++i) {
     DataKind kind = case_.data;
     if (kind == DataKind::kMixed) kind = static_cast<DataKind>(random() % (kNumDataKinds - 1));
-    double value = normal(random);
-    double gradient = random() % 64 == 0 ? 0.0 : normal(random);
-    if (kind == DataKind::kUniform) value = uniform(random, -4, 4);
+    double value = random.normal();
+    double gradient = random() % 64 == 0 ? 0.0 : random.normal();
+    if (kind == DataKind::kUniform) value = random.uniform(-4, 4);
     if (kind == DataKind::kTies) value = tie(random, i);
     if (kind == DataKind::kZeros) value = random() % 2 == 0 ? 0.0 : -0.0;
     if (kind == DataKind::kNegativeZeros) value = -0.0;

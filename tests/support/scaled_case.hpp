@@ -4,13 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "cuqat/quant_params.hpp"
 #include "host/operation_table.hpp"
 #include "support/elements.hpp"
+#include "support/random.hpp"
 
 namespace cuqat::test {
 
@@ -72,9 +72,9 @@ class CaseData {
   [[nodiscard]] std::vector<double> amax() const;
 
  private:
-  void make_scales(std::mt19937_64& random);
-  void make_elements(std::mt19937_64& random);
-  double tie(std::mt19937_64& random, std::size_t element) const;
+  void make_scales(Random& random);
+  void make_elements(Random& random);
+  double tie(Random& random, std::size_t element) const;
 
   ScaledCase case_;
   std::vector<double> scale_;
