@@ -1,6 +1,7 @@
 #include "calibration/clipping_search.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -13,7 +14,7 @@ namespace {
 constexpr int kSteps = 400;      ///< Candidates of the coarse line search.
 constexpr int kRefinement = 16;  ///< Each step is cut into so many around the best.
 constexpr int kAffineGrid = 20;  ///< Candidates of each end in the coarse affine grid.
-constexpr std::size_t kNumBuckets = 4096;
+constexpr std::size_t kMaxBuckets = 4096;
 
 /// Codes of a quantizer in ascending order of value: code(0) is that of 0 or of the lowest value.
 template <typename Q, typename C>
@@ -66,23 +67,26 @@ class CodeLadder {
 }  // namespace
 
 SortedMoments::SortedMoments(const Distribution& distribution)
-    : values_(distribution.values), before_(distribution.size() + 1), bucket_(kNumBuckets + 2) {
+    : values_(distribution.values),
+      before_(distribution.size() + 1),
+      bucket_(std::min(kMaxBuckets, std::bit_ceil(distribution.size())) + 2) {
   for (std::size_t i = 0; i < values_.size(); ++i) {
     const auto n = static_cast<double>(distribution.counts[i]);
     const double x = values_[i];
     const Moments& m = before_[i];
     before_[i + 1] = {m.count + n, m.sum + n * x, m.sum_of_squares + n * (x * x)};
   }
+  const std::size_t num_buckets = bucket_.size() - 2;
   // Halves keep the span finite for values near the largest f64.
   const double half_span = values_.back() * 0.5 - values_.front() * 0.5;
-  buckets_per_unit_ = half_span > 0.0 ? static_cast<double>(kNumBuckets) * 0.5 / half_span : 0.0;
+  buckets_per_unit_ = half_span > 0.0 ? static_cast<double>(num_buckets) * 0.5 / half_span : 0.0;
   if (!std::isfinite(buckets_per_unit_)) buckets_per_unit_ = 0.0;
   std::size_t next = 0;
   for (std::size_t i = 0; i < values_.size(); ++i) {
     const double position = (values_[i] - values_.front()) * buckets_per_unit_;
-    const std::size_t b = position < static_cast<double>(kNumBuckets)
+    const std::size_t b = position < static_cast<double>(num_buckets)
                               ? static_cast<std::size_t>(position)
-                              : kNumBuckets;
+                              : num_buckets;
     while (next <= b) bucket_[next++] = static_cast<std::uint32_t>(i);
   }
   while (next < bucket_.size()) bucket_[next++] = static_cast<std::uint32_t>(values_.size());
@@ -90,16 +94,17 @@ SortedMoments::SortedMoments(const Distribution& distribution)
 
 std::size_t SortedMoments::lower_bound(double edge, std::size_t begin) const {
   const double position = (edge - values_.front()) * buckets_per_unit_;
+  const std::size_t num_buckets = bucket_.size() - 2;
   std::size_t low = begin;
   std::size_t high = values_.size();
   if (position < 0.0) {
     high = begin;
-  } else if (position < static_cast<double>(kNumBuckets)) {
+  } else if (position < static_cast<double>(num_buckets)) {
     const auto b = static_cast<std::size_t>(position);
     low = std::max<std::size_t>(begin, bucket_[b]);
     high = std::max<std::size_t>(low, bucket_[b + 1]);
-  } else if (position >= static_cast<double>(kNumBuckets)) {
-    low = std::max<std::size_t>(begin, bucket_[kNumBuckets]);
+  } else if (position >= static_cast<double>(num_buckets)) {
+    low = std::max<std::size_t>(begin, bucket_[num_buckets]);
   }
   const auto from = values_.begin();
   return static_cast<std::size_t>(std::lower_bound(from + static_cast<std::ptrdiff_t>(low),
@@ -148,14 +153,15 @@ ClippingCost ClippingSearch::cost_as(C scale, std::int32_t zero_point) const {
   cost.clipping =
       moments_.squared_error(0, inside_begin, ladder.value(ladder.first())) +
       moments_.squared_error(inside_end, moments_.values().size(), ladder.value(ladder.last()));
-  std::size_t begin = inside_begin;
-  for (std::int32_t code = ladder.first(); begin < inside_end; ++code) {
+  // From run to run: codes that no value gets are passed over.
+  for (std::size_t begin = inside_begin; begin < inside_end;) {
+    const std::int32_t code = ladder.code(moments_.values()[begin]);
     const std::size_t end =
         code == ladder.last()
             ? inside_end
-            : std::min(inside_end, moments_.first_past(ladder.edge(code + 1), begin, [&](double x) {
-                return ladder.code(x) > code;
-              }));
+            : std::min(inside_end,
+                       moments_.first_past(ladder.edge(code + 1), begin + 1,
+                                           [&](double x) { return ladder.code(x) > code; }));
     cost.rounding += moments_.squared_error(begin, end, ladder.value(code));
     begin = end;
   }

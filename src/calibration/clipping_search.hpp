@@ -43,7 +43,7 @@ class SortedMoments {
 
   const std::vector<double>& values_;
   std::vector<Moments> before_;        ///< Entry i is over the values before i.
-  std::vector<std::uint32_t> bucket_;  ///< First value at or past each 1 / 4096 of the span.
+  std::vector<std::uint32_t> bucket_;  ///< First value at or past each equal part of the span.
   double buckets_per_unit_ = 0.0;
 };
 

@@ -102,8 +102,7 @@ std::vector<CalibrationResult> CalibrationCollector::compute(
     std::span<const CalibrationOptions> methods) const {
   for (const CalibrationOptions& method : methods) calibration::check(method);
   const calibration::Accumulator& data = state_->accumulator;
-  std::vector<std::vector<ScaleAnswer>> answers(methods.size(),
-                                                std::vector<ScaleAnswer>(data.statistics.size()));
+  std::vector<std::vector<ScaleAnswer>> answers(data.statistics.size());
   HostOptions serial;
   serial.num_threads = data.statistics.size() > 1 ? 1 : 0;
   calibration::parallel_for(

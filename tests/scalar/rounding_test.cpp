@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
 
 #include "cuqat/scalar/rounding.hpp"
@@ -51,6 +52,40 @@ void expect_every_edge() {
 
 TEST(Rounding, IsRightAtEveryEdgeInF32) { expect_every_edge<float>(); }
 TEST(Rounding, IsRightAtEveryEdgeInF64) { expect_every_edge<double>(); }
+
+/// The forms for machines without an instruction, whatever this one has.
+template <typename C>
+void expect_both_forms_agree(C value) {
+  for (const C x : {value, -value}) {
+    ASSERT_EQ(scalar::to_bits(scalar::round_half_even_by_addition(x)),
+              scalar::to_bits(std::nearbyint(x)))
+        << std::hexfloat << x;
+    ASSERT_EQ(scalar::to_bits(scalar::truncate_by_addition(x)), scalar::to_bits(std::trunc(x)))
+        << std::hexfloat << x;
+  }
+}
+
+TEST(Rounding, ByAdditionIsTheLibrarysForF32) {
+  // From where all is 0 to where all is whole; every 61st pattern (prime).
+  for (std::uint32_t bits = scalar::to_bits(0.125f); bits < scalar::to_bits(0x1p25f); bits += 61) {
+    expect_both_forms_agree(scalar::from_bits(bits));
+  }
+  for (const float x : {0.0f, 1e-45f, 0.5f, 1.5f, 2.5f, 3e38f, INFINITY})
+    expect_both_forms_agree(x);
+}
+
+TEST(Rounding, ByAdditionIsTheLibrarysForF64) {
+  std::uint64_t bits = scalar::to_bits(0.125);
+  const std::uint64_t step = (scalar::to_bits(0x1p54) - bits) / 1'000'003;
+  for (; bits < scalar::to_bits(0x1p54); bits += step)
+    expect_both_forms_agree(scalar::from_bits(bits));
+  for (int k = 0; k < 1000; ++k) {
+    for (const double x : {k + 0.5, std::nextafter(k + 0.5, 0.0), std::nextafter(k + 0.5, 1e9),
+                           0x1p52 - k * 0.5, 0x1p53 - k}) {
+      expect_both_forms_agree(x);
+    }
+  }
+}
 
 struct Named {
   float x, even, away;
