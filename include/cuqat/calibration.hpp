@@ -66,7 +66,7 @@ struct CalibrationResult {
   /// had to coarsen it (see CalibrationCollector).
   bool exact = true;
   double clipped = 0.0;  ///< Share of the finite elements that is clipped.
-  double mse = 0.0;      ///< Mean squared error of the finite elements.
+  double mse = 0.0;      ///< Mean squared error of the finite elements; may leave f64 for f64 data.
   double sqnr_db = 0.0;  ///< 10 log10(signal / error); +infinity where the error is 0.
 };
 
@@ -81,7 +81,8 @@ struct ScaleZeroPoint {
 /// Symmetric: amax = max(|low|, |high|), scale = amax / qmax, zero point 0. Affine: the range is
 /// widened to contain 0, scale = (high - low) / (qmax - qmin), zero point = clamp(rint(qmin -
 /// low / scale)). A scale is never below the smallest normal number; an all-zero range gives 1, 0.
-/// @throws InvalidArgument for a range that is not finite or has low > high, affine FP8.
+/// @throws InvalidArgument for a range that is not finite in the compute type or has low > high,
+///         affine FP8.
 ScaleZeroPoint range_to_scale(Range range, const Quantizer& quantizer, bool symmetric, DType dtype);
 
 /// Calibrates the concatenation of `batches` by every method asked, from the data itself.

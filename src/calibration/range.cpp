@@ -64,9 +64,13 @@ std::string_view to_string(EntropyDialect dialect) noexcept {
 
 ScaleZeroPoint range_to_scale(Range range, const Quantizer& quantizer, bool symmetric,
                               DType dtype) {
-  if (!std::isfinite(range.low) || !std::isfinite(range.high) || range.low > range.high) {
+  const auto is_finite = [dtype](double end) {
+    return std::isfinite(dtype == DType::kF64 ? end : static_cast<double>(static_cast<float>(end)));
+  };
+  if (!is_finite(range.low) || !is_finite(range.high) || range.low > range.high) {
     throw InvalidArgument("range is [" + std::to_string(range.low) + ", " +
-                          std::to_string(range.high) + "]: it must be finite and low <= high");
+                          std::to_string(range.high) +
+                          "]: it must be finite in the compute type and low <= high");
   }
   if (!symmetric && !is_integer(quantizer.format)) {
     throw InvalidArgument("symmetric is false with format " +
