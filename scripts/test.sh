@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 scripts/setup.sh g++ cmake ninja-build ccache python3 git libcli11-dev libfmt-dev \
-  nlohmann-json3-dev libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
+  nlohmann-json3-dev libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev clang-format-14
 
 presets="cpu cpu-asan"
 if [ "${1:-}" = "--fast" ]; then
@@ -15,6 +15,8 @@ fi
 export CMAKE_CXX_COMPILER_LAUNCHER=ccache
 export CCACHE_DIR="${CCACHE_DIR:-$PWD/build/ccache}"
 export CTEST_PARALLEL_LEVEL="${CTEST_PARALLEL_LEVEL:-2}"
+# Two programs share two cores: threads that spin while they wait would only slow each other.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 
 for preset in $presets; do
   echo "== $preset: configure and build"

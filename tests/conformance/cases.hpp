@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "support/sanitizer.hpp"
 #include "support/scaled_case.hpp"
 
 namespace cuqat::test {
@@ -19,6 +20,9 @@ inline constexpr DType kDTypes[] = {DType::kF32, DType::kF64, DType::kF16, DType
 
 /// Every rounding, range and saturation that the format has.
 std::vector<Quantizer> quantizers(Format format);
+
+/// A sanitizer build takes every fifth case.
+inline constexpr std::size_t kCaseStride = kSanitized ? 5 : 1;
 
 std::vector<ScaledCase> cases(Format format, DType dtype, Family family);
 

@@ -75,7 +75,7 @@ TEST_P(QuantizeProperty, ZeroIsExact) {
   check([] {
     const auto q = any_quantization();
     const FakeQuantized result =
-        fake(table(), any_dtype(), q, Values(*rc::gen::inRange(1, 80), 0.0));
+        fake(table(), any_dtype(), q, Values(*rc::gen::inRange<std::size_t>(1, 80), 0.0));
     RC_ASSERT(same(result.y, Values(result.y.size(), 0.0)));
     RC_ASSERT(std::count(result.clipped.begin(), result.clipped.end(), true) == 0);
   });
