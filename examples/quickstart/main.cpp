@@ -11,14 +11,10 @@ int main() {
 
   cuqat::CalibrationCollector collector(cuqat::DType::kF32);
   collector.observe(x);  // as many batches as there are, in any order
-  const auto symmetric = collector.compute({.method = cuqat::CalibMethod::kMse});
-  const auto affine =
-      collector.compute({.method = cuqat::CalibMethod::kMinMax, .symmetric = false});
-  std::printf("symmetric: scale %.6f, %.1f dB\n", symmetric.params.scale[0], symmetric.sqnr_db);
-  std::printf("affine: scale %.6f, zero point %d, %.1f dB\n", affine.params.scale[0],
-              affine.params.zero_point[0], affine.sqnr_db);
-
+  const auto result = collector.compute({.method = cuqat::CalibMethod::kMse, .symmetric = false});
   std::vector<float> y(x.size());
-  cuqat::fake_quantize(x, affine.params, y);
-  std::printf("%.6f becomes %.6f\n", static_cast<double>(x[0]), static_cast<double>(y[0]));
+  cuqat::fake_quantize(x, result.params, y);
+
+  std::printf("scale %.6f, zero point %d: %.6f becomes %.6f, %.1f dB\n", result.params.scale[0],
+              result.params.zero_point[0], double{x[0]}, double{y[0]}, result.sqnr_db);
 }
