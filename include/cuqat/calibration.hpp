@@ -135,16 +135,18 @@ class CalibrationCollector {
   /// Of everything observed, all channels together.
   [[nodiscard]] Statistics statistics() const noexcept;
   /// False once f32 or f64 values had to be coarsened.
-  [[nodiscard]] bool exact() const noexcept;
+  [[nodiscard]] bool exact() const;
   /// Extents of everything observed, batches concatenated along the first axis; [count] where the
   /// other extents differ between batches. Empty before the first batch.
   [[nodiscard]] std::span<const std::int64_t> shape() const noexcept;
 
-  /// Answers with one method. Nothing observed, or no finite element: scale 1, zero point 0.
+  /// Answers with one method. A scale without a finite element is 1, its zero point 0; before the
+  /// first batch a channel granularity has no scales.
   /// @throws InvalidArgument for options that do not fit together.
-  [[nodiscard]] CalibrationResult compute(const CalibrationOptions& options) const;
-  [[nodiscard]] std::vector<CalibrationResult> compute(
-      std::span<const CalibrationOptions> methods) const;
+  [[nodiscard]] CalibrationResult compute(const CalibrationOptions& method,
+                                          const HostOptions& options = {}) const;
+  [[nodiscard]] std::vector<CalibrationResult> compute(std::span<const CalibrationOptions> methods,
+                                                       const HostOptions& options = {}) const;
 
   /// Everything observed as bytes: versioned, checksummed, the same for the same observations
   /// whatever their order.

@@ -45,7 +45,8 @@ std::vector<Statistics> statistics(ConstTensorView x, const Granularity& granula
 
 /// Sum of squared quantization errors, exact in integers, so that it does not depend on the order,
 /// the cut or the threads. Each squared error is divided by the square of a unit (below), rounded
-/// to nearest even at 2^-51, and added as an integer of 128 bits.
+/// to nearest even at 2^-51 (at least one such step for any error), and added as an integer of 128
+/// bits.
 struct SquaredSum {
   std::uint64_t high = 0;
   std::uint64_t low = 0;
@@ -68,8 +69,8 @@ struct QuantizationError {
 };
 
 /// Unit of QuantizationError::rounding: no rounding error exceeds it. s for integer formats,
-/// 32 * s for E4M3, 8192 * s for E5M2.
-double rounding_unit(Format format, double scale) noexcept;
+/// 32 * s for E4M3, 8192 * s for E5M2; amax where that is less.
+double rounding_unit(Format format, double scale, double amax) noexcept;
 
 /// Error of y = fake_quantize(x) in C, y not yet rounded to x's type, one entry for each scale.
 /// Shape:  amax has one entry for each scale: the unit of the clipping error, at least the largest

@@ -34,14 +34,9 @@ class ChunkedSort {
  private:
   void flush() {
     if (numbers_.empty()) return;
-    if constexpr (std::is_same_v<Number, float>) {
-      values_ = merged(values_, distribution_of(numbers_, scratch_));
-    } else {
-      values_ = merged(values_, distribution_of(numbers_));
-    }
+    values_ = merged(values_, distribution_of(numbers_));
   }
   std::vector<Number> numbers_;
-  std::vector<Number> scratch_;
   Distribution values_;
 };
 
@@ -108,15 +103,39 @@ Distribution distribution_of_scale(ConstTensorView batch, const Granularity& gra
 
 Accumulator::Accumulator(DType dtype_of_data, const Granularity& of, OnOverflow overflow)
     : dtype(dtype_of_data), granularity(of), on_overflow(overflow) {
-  if (granularity.kind == Granularity::Kind::kTensor) {
-    statistics.resize(1);
-    values.resize(1);
-  }
+  if (granularity.kind == Granularity::Kind::kTensor) resize(1);
+}
+
+void Accumulator::resize(std::size_t num_scales) {
+  statistics.resize(num_scales);
+  values.resize(num_scales);
+  waiting_.resize(num_scales);
 }
 
 void Accumulator::add(std::size_t scale, Distribution part) {
+  if (part.size() == 0) return;
   if (overflowed && !is_16_bit(dtype)) part = coarsened(part, dtype);
-  values[scale] = merged(values[scale], part);
+  std::vector<Distribution>& parts = waiting_[scale];
+  while (!parts.empty() && parts.back().size() < 2 * part.size()) {
+    part = merged(parts.back(), part);
+    parts.pop_back();
+  }
+  parts.push_back(std::move(part));
+}
+
+void Accumulator::settle_when_due(std::size_t num_added) {
+  num_waiting_ += num_added;
+  if (num_waiting_ >= static_cast<std::size_t>(kGatherChunk)) settle();
+}
+
+void Accumulator::settle() {
+  if (num_waiting_ == 0) return;
+  for (std::size_t scale = 0; scale < waiting_.size(); ++scale) {
+    std::vector<Distribution>& parts = waiting_[scale];
+    for (; !parts.empty(); parts.pop_back()) values[scale] = merged(values[scale], parts.back());
+  }
+  num_waiting_ = 0;
+  check_size();
 }
 
 void Accumulator::check_size() {
@@ -154,6 +173,7 @@ void Accumulator::observe_tensor(ConstTensorView batch, const HostOptions& optio
     accumulate_key_histogram(batch, table, options);
     statistics[0].merge(statistics_of_keys(table, dtype));
     add(0, distribution_of_keys(table, dtype));
+    settle_when_due(static_cast<std::size_t>(kKeyTableThreshold));
     return;
   }
   statistics[0].merge(cuqat::statistics(batch, options));
@@ -166,23 +186,24 @@ void Accumulator::observe_tensor(ConstTensorView batch, const HostOptions& optio
       const auto table = std::span<std::uint64_t, kNumKeys>(keys);
       accumulate_key_histogram(slice(batch, begin, left), table, options);
       add(0, coarsened_f32_keys(table));
+      settle_when_due(static_cast<std::size_t>(kKeyTableThreshold));
       return;
     }
-    chunk = std::min(left, values[0].size() == 0 ? kFirstGatherChunk : kGatherChunk);
+    const bool first = values[0].size() == 0 && num_waiting_ == 0;
+    chunk = std::min(left, first ? kFirstGatherChunk : kGatherChunk);
     add(0, distribution_of_scale(slice(batch, begin, chunk), Granularity::tensor(), 0));
-    check_size();
+    settle_when_due(static_cast<std::size_t>(chunk));
   }
 }
 
 void Accumulator::observe_channels(ConstTensorView batch, const HostOptions& options) {
   const std::vector<Statistics> parts = cuqat::statistics(batch, granularity, options);
-  statistics.resize(parts.size());
-  values.resize(parts.size());
+  resize(parts.size());
   for (std::size_t i = 0; i < parts.size(); ++i) statistics[i].merge(parts[i]);
   parallel_for(static_cast<std::int64_t>(parts.size()), options.num_threads, [&](std::int64_t i) {
     add(static_cast<std::size_t>(i), distribution_of_scale(batch, granularity, i));
   });
-  check_size();
+  settle_when_due(static_cast<std::size_t>(batch.count()));
 }
 
 void Accumulator::merge(const Accumulator& other) {
@@ -207,8 +228,8 @@ void Accumulator::merge(const Accumulator& other) {
       }
     }
   }
-  statistics.resize(other.statistics.size());
-  values.resize(other.values.size());
+  settle();
+  resize(other.statistics.size());
   if (other.overflowed && !overflowed) {
     overflowed = true;
     for (Distribution& of_scale : values) of_scale = coarsened(of_scale, dtype);
@@ -216,7 +237,8 @@ void Accumulator::merge(const Accumulator& other) {
   for (std::size_t i = 0; i < statistics.size(); ++i) {
     const Statistics part = other.statistics[i];  // a copy: other may be this
     statistics[i].merge(part);
-    add(i, other.values[i]);
+    values[i] = overflowed ? merged(values[i], coarsened(other.values[i], dtype))
+                           : merged(values[i], other.values[i]);
   }
   check_size();
 }

@@ -22,8 +22,13 @@ class Accumulator {
   /// Adds a batch. @throws InvalidArgument for another dtype or number of channels; nothing is
   /// changed then.
   void observe(ConstTensorView batch, const HostOptions& options);
-  /// @throws InvalidArgument where dtype, granularity or number of channels differ.
+  /// `other` is settled. @throws InvalidArgument where dtype, granularity or number of channels
+  /// differ.
   void merge(const Accumulator& other);
+  /// Makes room for this many scales, which were none or as many before.
+  void resize(std::size_t num_scales);
+  /// Merges what waits into `values`; to be called before they or `overflowed` are read.
+  void settle();
 
   DType dtype;
   Granularity granularity;
@@ -38,7 +43,13 @@ class Accumulator {
   void observe_tensor(ConstTensorView batch, const HostOptions& options);
   void observe_channels(ConstTensorView batch, const HostOptions& options);
   void add(std::size_t scale, Distribution part);
+  void settle_when_due(std::size_t num_added);
   void check_size();
+
+  /// Small parts wait, merged among themselves into parts of growing size: merging each into
+  /// `values` at once would cost the square of the number of batches.
+  std::vector<std::vector<Distribution>> waiting_;
+  std::size_t num_waiting_ = 0;  ///< Values added since the last settling.
 };
 
 /// Number of elements that one gathering step takes: it bounds the memory of an observation. The

@@ -23,6 +23,7 @@ std::vector<CalibrationResult> calibrate_tensor(std::span<const ConstTensorView>
   Accumulator accumulator(batches.front().dtype(), Granularity::tensor(),
                           calibration::OnOverflow::kStop);
   for (const ConstTensorView& batch : batches) accumulator.observe(batch, options);
+  accumulator.settle();
   const auto answer_with = [&](const Source& source) {
     const std::array answers = {calibration::answer(source, methods)};
     return calibration::assemble(methods, Granularity::tensor(), answers);

@@ -127,7 +127,9 @@ double SortedMoments::squared_error(std::size_t begin, std::size_t end, double y
   const double n = to.count - from.count;
   const double sum = to.sum - from.sum;
   const double squares = to.sum_of_squares - from.sum_of_squares;
-  return std::max(0.0, squares - 2.0 * y * sum + y * y * n);
+  const double error = squares - 2.0 * y * sum + y * y * n;
+  // Rounding may leave less than nothing; a value that is not finite is no value to choose.
+  return std::isfinite(error) ? std::max(0.0, error) : std::numeric_limits<double>::infinity();
 }
 
 ClippingSearch::ClippingSearch(const SortedMoments& moments, const Quantizer& quantizer,

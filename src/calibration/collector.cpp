@@ -27,9 +27,9 @@ std::vector<std::int64_t> concatenated(const std::vector<std::int64_t>& a,
                                        const std::vector<std::int64_t>& b) {
   if (a.empty()) return b;
   if (b.empty()) return a;
-  if (a.size() == b.size() && std::equal(a.begin() + 1, a.end(), b.begin() + 1)) {
-    std::vector<std::int64_t> result = a;
-    result.front() += b.front();
+  std::vector<std::int64_t> result = a;
+  if (a.size() == b.size() && std::equal(a.begin() + 1, a.end(), b.begin() + 1) &&
+      !__builtin_add_overflow(a.front(), b.front(), &result.front())) {
     return result;
   }
   const auto count = [](const std::vector<std::int64_t>& extents) {
@@ -70,6 +70,7 @@ void CalibrationCollector::observe(ConstTensorView batch, const HostOptions& opt
 }
 
 void CalibrationCollector::merge(const CalibrationCollector& other) {
+  other.state_->accumulator.settle();
   state_->accumulator.merge(other.state_->accumulator);
   state_->shape = concatenated(state_->shape, other.state_->shape);
 }
@@ -90,23 +91,29 @@ Statistics CalibrationCollector::statistics() const noexcept {
   return all;
 }
 
-bool CalibrationCollector::exact() const noexcept { return !state_->accumulator.overflowed; }
+bool CalibrationCollector::exact() const {
+  state_->accumulator.settle();
+  return !state_->accumulator.overflowed;
+}
 
 std::span<const std::int64_t> CalibrationCollector::shape() const noexcept { return state_->shape; }
 
-CalibrationResult CalibrationCollector::compute(const CalibrationOptions& options) const {
-  return std::move(compute(std::span(&options, 1)).front());
+CalibrationResult CalibrationCollector::compute(const CalibrationOptions& method,
+                                                const HostOptions& options) const {
+  return std::move(compute(std::span(&method, 1), options).front());
 }
 
 std::vector<CalibrationResult> CalibrationCollector::compute(
-    std::span<const CalibrationOptions> methods) const {
+    std::span<const CalibrationOptions> methods, const HostOptions& options) const {
   for (const CalibrationOptions& method : methods) calibration::check(method);
+  state_->accumulator.settle();
   const calibration::Accumulator& data = state_->accumulator;
   std::vector<std::vector<ScaleAnswer>> answers(data.statistics.size());
-  HostOptions serial;
-  serial.num_threads = data.statistics.size() > 1 ? 1 : 0;
+  // Scales in parallel, or one scale with all threads.
+  HostOptions within_scale = options;
+  if (data.statistics.size() > 1) within_scale.num_threads = 1;
   calibration::parallel_for(
-      static_cast<std::int64_t>(data.statistics.size()), 0, [&](std::int64_t i) {
+      static_cast<std::int64_t>(data.statistics.size()), options.num_threads, [&](std::int64_t i) {
         const auto scale = static_cast<std::size_t>(i);
         const Statistics& statistics = data.statistics[scale];
         const Distribution clamped = data.overflowed && statistics.finite() > 0
@@ -114,7 +121,7 @@ std::vector<CalibrationResult> CalibrationCollector::compute(
                                          : Distribution{};
         const calibration::DistributionSource source(data.dtype, statistics,
                                                      data.overflowed ? clamped : data.values[scale],
-                                                     !data.overflowed, serial);
+                                                     !data.overflowed, within_scale);
         answers[scale] = calibration::answer(source, methods);
       });
   return calibration::assemble(methods, data.granularity, answers);

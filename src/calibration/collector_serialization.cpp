@@ -199,6 +199,7 @@ Header take_header(Reader& in) {
 }  // namespace
 
 std::vector<std::byte> CalibrationCollector::save() const {
+  state_->accumulator.settle();
   const Accumulator& data = state_->accumulator;
   Writer out;
   out.put_text(kMagic);
@@ -233,8 +234,7 @@ CalibrationCollector CalibrationCollector::load(std::span<const std::byte> state
   if (num_scales > in.left() / kScaleBytes) damaged("it has fewer scales than it says");
   const bool one_expected = header.granularity.kind == Granularity::Kind::kTensor;
   if (one_expected && num_scales != 1) damaged("a tensor has one scale");
-  data.statistics.resize(num_scales);
-  data.values.resize(num_scales);
+  data.resize(num_scales);
   std::int64_t total = 0;
   for (std::uint64_t i = 0; i < num_scales; ++i) {
     data.statistics[i] = take_statistics(in);

@@ -79,15 +79,14 @@ std::uint64_t Distribution::total() const noexcept {
   return sum;
 }
 
-Distribution distribution_of(std::vector<float>& numbers, std::vector<float>& scratch) {
-  // Ordered keys sort as unsigned integers; the vectors are reused to keep memory bounded.
+Distribution distribution_of(std::vector<float>& numbers) {
+  // Ordered keys sort as unsigned integers.
   std::vector<std::uint32_t> keys(numbers.size());
-  std::vector<std::uint32_t> other;
+  std::vector<std::uint32_t> scratch;
   std::transform(numbers.begin(), numbers.end(), keys.begin(),
                  [](float value) { return scalar::ordered_key(scalar::to_bits(value)); });
   numbers.clear();
-  scratch.clear();
-  radix_sort(keys, other);
+  radix_sort(keys, scratch);
   return count_runs(std::span<const std::uint32_t>(keys), [](std::uint32_t key) {
     return static_cast<double>(scalar::from_bits(scalar::pattern_of_ordered_key(key)));
   });

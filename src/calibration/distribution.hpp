@@ -23,8 +23,8 @@ struct Distribution {
   friend bool operator==(const Distribution&, const Distribution&) = default;
 };
 
-/// Sorts finite numbers into a distribution. `numbers` and `scratch` are used up.
-Distribution distribution_of(std::vector<float>& numbers, std::vector<float>& scratch);
+/// Sorts finite numbers into a distribution. `numbers` is used up, its memory kept.
+Distribution distribution_of(std::vector<float>& numbers);
 Distribution distribution_of(std::vector<double>& numbers);
 
 /// The sum of two distributions.

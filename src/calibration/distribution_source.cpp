@@ -12,14 +12,14 @@ namespace {
 
 constexpr std::size_t kBlock = 4096;
 
-/// The multiple of 2^-51 nearest to min((difference * reciprocal)^2, 1), as an integer; 0 for no
-/// difference, whatever the reciprocal. Adding 2^52 leaves it in the low bits of the significand,
-/// where a vectorised loop can take it.
+/// The multiple of 2^-51 nearest to min((difference * reciprocal)^2, 1), as an integer, at
+/// least 1; 0 for no difference, whatever the reciprocal. Adding 2^52 leaves it in the low bits of
+/// the significand, where a vectorised loop can take it.
 std::uint64_t error_term(double difference, double reciprocal) {
   const double t = difference * reciprocal;
   const double square = t * t < 1.0 ? t * t : 1.0;
   const std::uint64_t term = scalar::to_bits(square * 0x1p51 + 0x1p52) - scalar::to_bits(0x1p52);
-  return difference == 0.0 ? 0 : term;
+  return difference == 0.0 ? 0 : std::max<std::uint64_t>(term, 1);
 }
 
 /// Adds the errors of `values` (as the compute type C) with their counts.
@@ -29,7 +29,7 @@ void add_errors(std::span<const double> values, std::span<const std::uint64_t> c
                 QuantizationError& error) {
   const double amax_reciprocal = amax > 0.0 ? 1.0 / amax : 0.0;
   const double rounding_reciprocal =
-      1.0 / rounding_unit(params.quantizer.format, params.scale.front());
+      1.0 / rounding_unit(params.quantizer.format, params.scale.front(), amax);
   std::array<C, kBlock> x;
   std::array<C, kBlock> y;
   std::array<std::uint8_t, kBlock / 8> mask;

@@ -65,7 +65,10 @@ double modelopt_divergence(const Prefixes& prefix, std::span<const std::uint64_t
     begin = end;
   }
   const double own = prefix.c_log_c[i - 1] + x_log_x(last + outliers);
-  return (own - cross) / total + std::log(kept / total);
+  const double divergence = (own - cross) / total + std::log(kept / total);
+  // Where p and q are equal only rounding is left: it must not decide among equals.
+  constexpr double kRoundingOnly = 1e-12;
+  return std::abs(divergence) < kRoundingOnly ? 0.0 : divergence;
 }
 
 // ONNX Runtime's rule is computed in f32, as ONNX Runtime computes it: near its minimum the

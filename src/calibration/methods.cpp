@@ -29,7 +29,7 @@ Range observed_range(const Source& source) {
   return {source.statistics().min, source.statistics().max};
 }
 
-/// [-t, t] within what was observed.
+/// A range cut to what was observed.
 Range within_observed(const Source& source, double low, double high) {
   const Range observed = observed_range(source);
   return {std::max(low, observed.low), std::min(high, observed.high)};
@@ -140,7 +140,7 @@ std::vector<Range> finalists(const Source& source, SearchTables& tables,
 double weighted_error(const QuantizationError& error, const Quantizer& quantizer, double scale,
                       double amax, double clipping_weight) {
   // Relative to amax, so that no square leaves f64.
-  const double unit = rounding_unit(quantizer.format, scale) / amax;
+  const double unit = rounding_unit(quantizer.format, scale, amax) / amax;
   return error.rounding.value(unit) + clipping_weight * error.clipping.value(1.0);
 }
 
@@ -290,7 +290,7 @@ CalibrationResult assemble_one(const CalibrationOptions& options, const Granular
   for (const std::vector<ScaleAnswer>& of_scale : answers) {
     const ScaleAnswer& one = of_scale[method];
     if (one.amax == 0.0) continue;
-    const double unit = rounding_unit(options.format, one.params.scale) / largest;
+    const double unit = rounding_unit(options.format, one.params.scale, one.amax) / largest;
     const double share = one.amax / largest;
     error += one.error.rounding.value(unit) + one.error.clipping.value(share);
     signal += one.error.signal.value(share);

@@ -10,26 +10,44 @@
 namespace cuqat {
 namespace {
 
+/// The largest scale with which `steps` steps from the zero point are still a finite number.
 template <typename C>
-ScaleZeroPoint scale_in(Range range, const Quantizer& quantizer, bool symmetric) {
-  constexpr C kSmallest = std::numeric_limits<C>::min();
-  const C low = symmetric ? C{0} : std::min(static_cast<C>(range.low), C{0});
-  const C high = symmetric ? static_cast<C>(std::max(std::abs(range.low), std::abs(range.high)))
-                           : std::max(static_cast<C>(range.high), C{0});
+C largest_finite_scale(C steps) {
+  const C scale = std::numeric_limits<C>::max() / steps;
+  return std::isfinite(scale * steps) ? scale : std::nextafter(scale, C{0});
+}
+
+template <typename C>
+ScaleZeroPoint symmetric_scale(Range range, const Quantizer& quantizer) {
+  const C amax = static_cast<C>(std::max(std::abs(range.low), std::abs(range.high)));
+  if (amax == C{0}) return {};
+  const C largest = static_cast<C>(qmax(quantizer));
+  const C scale = std::max(amax / largest, std::numeric_limits<C>::min());
+  const C steps = std::max(largest, static_cast<C>(-qmin(quantizer)));
+  return {static_cast<double>(std::min(scale, largest_finite_scale(steps))), 0};
+}
+
+template <typename C>
+ScaleZeroPoint affine_scale(Range range, const Quantizer& quantizer) {
+  const C low = std::min(static_cast<C>(range.low), C{0});
+  const C high = std::max(static_cast<C>(range.high), C{0});
   if (low == C{0} && high == C{0}) return {};
-  if (symmetric) {
-    const C scale = std::max(high / static_cast<C>(qmax(quantizer)), kSmallest);
-    return {static_cast<double>(scale), 0};
-  }
   const C least = static_cast<C>(qmin(quantizer));
   const C largest = static_cast<C>(qmax(quantizer));
-  C width = high - low;
-  C scale = width / (largest - least);
+  const C width = high - low;
   // A range wider than the largest number still has a finite step.
-  if (!std::isfinite(width)) scale = high / (largest - least) - low / (largest - least);
-  scale = std::max(scale, kSmallest);
+  C scale = std::isfinite(width) ? width / (largest - least)
+                                 : high / (largest - least) - low / (largest - least);
+  scale = std::max(scale, std::numeric_limits<C>::min());
   const C zero = scalar::clamp(scalar::round_half_even(least - low / scale), least, largest);
+  // Near the ends of C the rounded zero point can put a code past them.
+  scale = std::min(scale, largest_finite_scale(std::max(largest - zero, zero - least)));
   return {static_cast<double>(scale), static_cast<std::int32_t>(zero)};
+}
+
+template <typename C>
+ScaleZeroPoint scale_in(Range range, const Quantizer& quantizer, bool symmetric) {
+  return symmetric ? symmetric_scale<C>(range, quantizer) : affine_scale<C>(range, quantizer);
 }
 
 }  // namespace

@@ -179,7 +179,7 @@ ExitCode calibrate_states(const CalibrateSettings& settings) {
     }
     TensorReport report{name, collector.dtype(), {}, collector.statistics(), {}};
     report.shape.assign(collector.shape().begin(), collector.shape().end());
-    report.results = collector.compute(settings.methods);
+    report.results = collector.compute(settings.methods, host);
     results.add(report);
     if (results.wants_state()) results.add_state(name, collector);
   }

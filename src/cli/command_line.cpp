@@ -111,6 +111,10 @@ void check_outputs(const CalibrateWords& words) {
   if (settings.json_path && settings.json_path == settings.state_path) {
     throw UsageError("--json and --state: both name " + io::in_quotes(*settings.json_path));
   }
+  if (settings.json_path) refuse_overwriting("--json", *settings.json_path, settings.input.files);
+  if (settings.state_path) {
+    refuse_overwriting("--state", *settings.state_path, settings.input.files);
+  }
 }
 
 void check_inputs(const CalibrateSettings& settings) {

@@ -58,14 +58,19 @@ std::int64_t InputTensor::bytes() const noexcept {
 
 std::vector<std::int64_t> InputTensor::shape() const {
   const std::vector<std::int64_t>& first = batches.front().shape;
+  std::int64_t rows = 0;
   const bool alike = std::ranges::all_of(batches, [&](const Batch& batch) {
     return !first.empty() && batch.shape.size() == first.size() &&
-           std::equal(first.begin() + 1, first.end(), batch.shape.begin() + 1);
+           std::equal(first.begin() + 1, first.end(), batch.shape.begin() + 1) &&
+           !__builtin_add_overflow(rows, batch.shape.front(), &rows);
   });
-  std::int64_t sum = 0;
-  for (const Batch& batch : batches) sum += alike ? batch.shape.front() : count_of(batch.shape);
-  std::vector<std::int64_t> shape = {sum};
-  if (alike) shape.insert(shape.end(), first.begin() + 1, first.end());
+  if (!alike) {
+    std::int64_t count = 0;
+    for (const Batch& batch : batches) count += count_of(batch.shape);
+    return {count};
+  }
+  std::vector<std::int64_t> shape = {rows};
+  shape.insert(shape.end(), first.begin() + 1, first.end());
   return shape;
 }
 

@@ -4,6 +4,8 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
 
 #include "cli/text.hpp"
 
@@ -68,6 +70,17 @@ void Output::write_to_standard_output(std::string_view text) {
       closed_ = true;
     } else if (written == 0 || errno != EINTR) {
       throw OutputError(io::system_problem("standard output: cannot write", errno));
+    }
+  }
+}
+
+void refuse_overwriting(std::string_view option, const std::string& output,
+                        const std::vector<std::string>& inputs) {
+  for (const std::string& input : inputs) {
+    std::error_code no_such_file;
+    if (std::filesystem::equivalent(output, input, no_such_file)) {
+      throw UsageError(std::string(option) + ": " + io::in_quotes(output) + " is the input " +
+                       io::in_quotes(input));
     }
   }
 }

@@ -40,6 +40,11 @@ class Output {
   bool closed_ = false;  // Standard output's reader is gone.
 };
 
+/// Refuses an output that is one of the inputs under whatever name.
+/// @throws UsageError.
+void refuse_overwriting(std::string_view option, const std::string& output,
+                        const std::vector<std::string>& inputs);
+
 /// Writes to standard output at once.
 /// @throws OutputError.
 void print(std::string_view text);

@@ -25,8 +25,9 @@ void add(QuantizationError& result, const QuantizationError& part) {
 }
 
 ErrorUnits error_units(const ScaledTensor& tensor, const double* amax, std::int64_t index) {
-  return {1.0 / rounding_unit(tensor.quantizer.format, scale_value(tensor, index)),
-          1.0 / amax[index]};
+  const double unit =
+      rounding_unit(tensor.quantizer.format, scale_value(tensor, index), amax[index]);
+  return {1.0 / unit, 1.0 / amax[index]};
 }
 
 /// Elements of one scale.

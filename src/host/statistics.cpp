@@ -45,17 +45,11 @@ double SquaredSum::value(double unit) const noexcept {
   return static_cast<double>(join(*this)) * 0x1p-51 * unit * unit;
 }
 
-double rounding_unit(Format format, double scale) noexcept {
-  switch (format) {
-    case Format::kInt8:
-    case Format::kInt4:
-      return scale;
-    case Format::kE4M3:
-      return 32.0 * scale;
-    case Format::kE5M2:
-      return 8192.0 * scale;
-  }
-  return scale;
+double rounding_unit(Format format, double scale, double amax) noexcept {
+  double steps = 1.0;
+  if (format == Format::kE4M3) steps = 32.0;
+  if (format == Format::kE5M2) steps = 8192.0;
+  return std::min(steps * scale, amax);
 }
 
 Statistics statistics(ConstTensorView x, const HostOptions& options) {

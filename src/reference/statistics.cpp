@@ -24,13 +24,15 @@ void add(Statistics& statistics, double x) {
   }
 }
 
-/// The widest step between neighbouring values: no rounding error exceeds it.
-double unit_of(Format format, double scale) {
-  if (is_integer(format)) return scale;
-  return (format == Format::kE4M3 ? 32.0 : 8192.0) * scale;
+/// The widest step between neighbouring values, or amax: no rounding error exceeds either.
+double unit_of(Format format, double scale, double amax) {
+  double step = scale;
+  if (format == Format::kE4M3) step = 32.0 * scale;
+  if (format == Format::kE5M2) step = 8192.0 * scale;
+  return step < amax ? step : amax;
 }
 
-/// An error in units, squared and rounded to a multiple of 2^-51.
+/// An error in units, squared and rounded to a multiple of 2^-51 that is not 0.
 std::uint64_t squared_term(double error, double unit) {
   if (error == 0.0) return 0;
   const double reciprocal = 1.0 / unit;
@@ -38,7 +40,8 @@ std::uint64_t squared_term(double error, double unit) {
   const double square = t * t;
   // Not std::min: a NaN, from a code that has no finite value, counts as 1.
   const double fraction = square < 1.0 ? square : 1.0;
-  return static_cast<std::uint64_t>(std::nearbyint(fraction * 0x1p51));
+  const auto rounded = static_cast<std::uint64_t>(std::nearbyint(fraction * 0x1p51));
+  return rounded == 0 ? 1 : rounded;
 }
 
 void add(SquaredSum& sum, std::uint64_t term) {
@@ -64,7 +67,8 @@ void add_errors(const detail::ScaledTensor& tensor, const void* data, const doub
       ++sums.clipped;
       add(sums.clipping, squared_term(error, amax[index]));
     } else {
-      add(sums.rounding, squared_term(error, unit_of(tensor.quantizer.format, of.scale)));
+      const double unit = unit_of(tensor.quantizer.format, of.scale, amax[index]);
+      add(sums.rounding, squared_term(error, unit));
     }
   }
 }

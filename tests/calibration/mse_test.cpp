@@ -105,6 +105,26 @@ TEST(ClippingSearchWithNonFinite, IgnoresThem) {
   }
 }
 
+TEST(QuantizationCost, OfNearlyAllZerosIsNotNone) {
+  // The percentile of so many zeros is 0, so every other value is lost.
+  std::vector<float> x(100'000);
+  for (std::size_t i = 0; i < 5; ++i) x[i * 20'000] = 1e-9F;
+  const ConstTensorView view(x);
+  const CalibrationResult result =
+      calibrate_layer(std::span(&view, 1), {.method = CalibMethod::kPercentile});
+  EXPECT_EQ(result.params.scale[0], 1.0);
+  EXPECT_NEAR(result.sqnr_db, 0.0, 1e-6);
+  EXPECT_NEAR(result.mse, 5e-5 * 1e-18, 1e-29);
+}
+
+TEST(QuantizationCost, OfAnErrorFarBelowTheScaleIsNotNone) {
+  const std::vector<double> x = {1.0, 1e-11, 1e-11, 1e-11};
+  const ConstTensorView view(x);
+  const CalibrationResult result = calibrate_layer(std::span(&view, 1), {});
+  EXPECT_GT(result.mse, 0.0);
+  EXPECT_TRUE(std::isfinite(result.sqnr_db));
+}
+
 TEST(ClippingSearchForSqnr, ClipsLessThanForMse) {
   const Numbers x(DType::kF32, heavy_tailed_sample(20000, 22));
   const auto results =

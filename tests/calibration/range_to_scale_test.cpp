@@ -88,6 +88,24 @@ TEST(RangeToScale, AWidthPastTheLargestNumberIsNoInfinity) {
   EXPECT_EQ(f64.zero_point, 104);  // -128 + 231.8
 }
 
+TEST(RangeToScale, EveryCodeOfTheWidestRangesIsFinite) {
+  constexpr auto kMax = std::numeric_limits<float>::max();
+  for (const Quantizer& quantizer : {kInt8, kInt4, kE4M3, kE5M2}) {
+    for (const float low : {-kMax, -0.99F * kMax, -0.5F * kMax, 0.0F}) {
+      for (const bool symmetric : {true, false}) {
+        if (!symmetric && !is_integer(quantizer.format)) continue;
+        const ScaleZeroPoint params =
+            range_to_scale({static_cast<double>(low), kMax}, quantizer, symmetric, DType::kF32);
+        const auto scale = static_cast<float>(params.scale);
+        for (const int code : {qmin(quantizer), qmax(quantizer)}) {
+          EXPECT_TRUE(std::isfinite(static_cast<float>(code - params.zero_point) * scale))
+              << to_string(quantizer.format) << " " << low << " " << symmetric << " " << code;
+        }
+      }
+    }
+  }
+}
+
 TEST(RangeToScale, RefusesWhatIsNoRange) {
   const double nan = std::nan("");
   for (const Range range : {Range{nan, 1.0}, Range{0.0, nan}, Range{-kInfinity, 0.0},

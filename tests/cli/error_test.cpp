@@ -20,6 +20,20 @@ class Errors : public ProgramTest {
   }
 };
 
+TEST_F(Errors, AnInputIsNeverOverwritten) {
+  const std::string file = path("a.safetensors");
+  const std::string detour = path("./a.safetensors");
+  const std::string before = read_file(file);
+  for (const char* option : {"--json", "--state"}) {
+    for (const std::string& output : {file, detour}) {
+      const Outcome outcome = calibrate({option, output});
+      EXPECT_EQ(outcome.exit_code, 2) << option;
+      EXPECT_TRUE(is_one_error(outcome.err, "is the input"));
+    }
+  }
+  EXPECT_EQ(read_file(file), before);
+}
+
 TEST_F(Errors, EveryWrongOptionExitsWith2AndOneLine) {
   struct Case {
     std::vector<std::string> words;

@@ -127,7 +127,7 @@ std::uint64_t square(double error, double unit) {
   if (error == 0) return 0;
   const double t = error * (1 / unit);
   const double f = t * t < 1 ? t * t : 1;
-  return static_cast<std::uint64_t>(std::nearbyint(f * 0x1p51));
+  return std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::nearbyint(f * 0x1p51)));
 }
 
 QuantizationError error_of(Table table, DType dtype, const Quantizer& quantizer, double scale,
@@ -158,6 +158,18 @@ TEST_P(Reading, QuantizationErrorOfAnInfiniteErrorIsOneUnit) {
   const Quantizer e4m3{.format = Format::kE4M3, .saturate = false};
   EXPECT_EQ(error_of(GetParam(), DType::kF32, e4m3, 1, 500, {500}).clipping,
             (SquaredSum{0, std::uint64_t{1} << 51}));
+}
+
+TEST_P(Reading, QuantizationErrorOfLittleIsNeverNone) {
+  // 1e-11 is lost, and its square is far below 2^-51 of the unit's.
+  const QuantizationError e = error_of(GetParam(), DType::kF64, {}, 1, 100, {1e-11, 100, 1e-11});
+  EXPECT_EQ(e.rounding, (SquaredSum{0, 2}));
+}
+
+TEST_P(Reading, QuantizationErrorOfALargeScaleIsInUnitsOfAmax) {
+  const QuantizationError e = error_of(GetParam(), DType::kF64, {}, 1, 0x1p-30, {0x1p-30, 0x1p-31});
+  EXPECT_EQ(e.rounding, (SquaredSum{0, (std::uint64_t{1} << 51) + (std::uint64_t{1} << 49)}));
+  EXPECT_EQ(e.rounding.value(0x1p-30), 0x1p-60 + 0x1p-62);
 }
 
 TEST_P(Reading, QuantizationErrorOfZerosIsZero) {

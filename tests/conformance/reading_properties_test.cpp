@@ -242,7 +242,7 @@ TEST_P(ReadingProperty, QuantizationErrorIsNearThePlainSum) {
       const double e = x[i] - forward.y[i];
       rounding += forward.clipped[i] ? 0 : e * e;
     }
-    const double unit = rounding_unit(q.quantizer.format, q.scale);
+    const double unit = rounding_unit(q.quantizer.format, q.scale, 300);
     const double actual = error_of(table(), q, x, 300, 1).rounding.value(unit);
     // Each square is rounded to 2^-51 units.
     const double steps = static_cast<double>(x.size() + 1) * unit * unit * 0x1p-50;

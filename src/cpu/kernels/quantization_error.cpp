@@ -5,15 +5,17 @@
 namespace cuqat::cpu::CUQAT_ISA {
 namespace {
 
-/// min((error * reciprocal)^2, 1) in units of 2^-51, to nearest even. No error is 0 also where the
-/// reciprocal is infinite.
+/// min((error * reciprocal)^2, 1) in units of 2^-51, to nearest even, at least 1. No error is 0,
+/// also where the reciprocal is infinite.
 CUQAT_INLINE std::uint64_t squared_term(double error, double reciprocal) {
   const double t = error * reciprocal;
   const double square = t * t;
   const double capped = square < 1.0 ? square : 1.0;
   // The unit in the last place of 2^52 is 1: the addition rounds to a whole number.
   const double rounded = capped * 0x1p51 + 0x1p52;
-  return error == 0.0 ? 0 : scalar::to_bits(rounded) - scalar::to_bits(0x1p52);
+  const std::uint64_t term = scalar::to_bits(rounded) - scalar::to_bits(0x1p52);
+  const std::uint64_t least = error == 0.0 ? 0 : 1;
+  return error == 0.0 || term == 0 ? least : term;
 }
 
 /// Elements whose errors wait in L1.
