@@ -5,6 +5,8 @@ each beside a copy of the same bytes measured in the same loop. Prints a table: 
 copies that is, and how many times cuqat's seconds for the same row.
 """
 import argparse
+import contextlib
+import io
 import json
 import os
 import statistics
@@ -68,7 +70,7 @@ def torch_rows(torch, x):
         2 * x.nbytes,
         lambda: torch.fake_quantize_per_tensor_affine(tensor, 0.03, 0, -127, 127),
     )
-    mask = torch.fake_quantize_per_tensor_affine_cachemask(tensor, 0.03, 0, -127, 127)[1]
+    mask = torch.ops.aten.fake_quantize_per_tensor_affine_cachemask(tensor, 0.03, 0, -127, 127)[1]
     yield (
         "17 straight-through from mask f32",
         3 * x.nbytes,
@@ -133,8 +135,9 @@ def calibration_rows():
                     method="entropy", symmetric=True, num_bins=2048, num_quantized_bins=128,
                     percentile=99.99, scenario="same",
                 )
-                collector.collect({"x": [tensor.float().numpy()]})
-                collector.compute_collection_result()
+                with contextlib.redirect_stdout(io.StringIO()):  # it reports its progress
+                    collector.collect({"x": [tensor.float().numpy()]})
+                    collector.compute_collection_result()
 
         yield "19 calibrate activations", "onnxruntime", num_bytes, onnxruntime_entropy
     except ImportError:
