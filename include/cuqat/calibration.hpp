@@ -62,8 +62,9 @@ struct CalibrationResult {
   QuantParams params;        ///< Ready for quantize and fake_quantize.
   std::vector<double> low;   ///< Lower end of the chosen range, one for each scale.
   std::vector<double> high;  ///< Upper end.
-  /// True where the answer is what the method gives on the data itself; false where the collector
-  /// had to coarsen it (see CalibrationCollector).
+  /// True where the range is what the method gives on the data itself; false where values were
+  /// binned for the search (kMse and kSqnr of many f32 or f64 elements) or coarsened by a
+  /// collector. docs/calibration.md has the table.
   bool exact = true;
   double clipped = 0.0;  ///< Share of the finite elements that is clipped.
   double mse = 0.0;      ///< Mean squared error of the finite elements; may leave f64 for f64 data.
@@ -88,7 +89,7 @@ ScaleZeroPoint range_to_scale(Range range, const Quantizer& quantizer, bool symm
 /// Calibrates the concatenation of `batches` by every method asked, from the data itself.
 /// Shape:  batches of one dtype; for channels of one channel count, for groups any rank above 0.
 /// Order:  runs on the calling thread and options.num_threads - 1 helpers; returns when done. f32
-///         and f64 tensors of more than kMaxExactValues distinct values are read several times.
+///         and f64 tensors of more than 65 536 elements are read several times, never copied.
 /// Agrees: bit for bit on every backend, for every cut of the data and number of threads.
 /// @throws InvalidArgument for mixed dtypes or channel counts, options that do not fit together.
 std::vector<CalibrationResult> calibrate(std::span<const ConstTensorView> batches,

@@ -101,8 +101,8 @@ Distribution distribution_of_scale(ConstTensorView batch, const Granularity& gra
                                       : sorted_scale<float>(batch, granularity, index);
 }
 
-Accumulator::Accumulator(DType dtype_of_data, const Granularity& of, OnOverflow overflow)
-    : dtype(dtype_of_data), granularity(of), on_overflow(overflow) {
+Accumulator::Accumulator(DType dtype_of_data, const Granularity& of)
+    : dtype(dtype_of_data), granularity(of) {
   if (granularity.kind == Granularity::Kind::kTensor) resize(1);
 }
 
@@ -144,9 +144,7 @@ void Accumulator::check_size() {
   for (const Distribution& of_scale : values) num_values += of_scale.size();
   if (num_values <= kMaxExactValues) return;
   overflowed = true;
-  for (Distribution& of_scale : values) {
-    of_scale = on_overflow == OnOverflow::kStop ? Distribution{} : coarsened(of_scale, dtype);
-  }
+  for (Distribution& of_scale : values) of_scale = coarsened(of_scale, dtype);
 }
 
 void Accumulator::observe(ConstTensorView batch, const HostOptions& options) {
@@ -179,7 +177,6 @@ void Accumulator::observe_tensor(ConstTensorView batch, const HostOptions& optio
   statistics[0].merge(cuqat::statistics(batch, options));
   std::int64_t chunk = 0;
   for (std::int64_t begin = 0; begin < batch.count(); begin += chunk) {
-    if (overflowed && on_overflow == OnOverflow::kStop) return;
     const std::int64_t left = batch.count() - begin;
     if (overflowed && dtype == DType::kF32 && left >= kKeyTableThreshold) {
       std::vector<std::uint64_t> keys(kNumKeys);

@@ -11,13 +11,10 @@
 
 namespace cuqat::calibration {
 
-/// What to do when more than kMaxExactValues distinct f32 or f64 values have been seen.
-enum class OnOverflow : std::uint8_t { kCoarsen, kStop };
-
 /// Values and statistics of every scale. Granularity: tensor or channel.
 class Accumulator {
  public:
-  Accumulator(DType dtype, const Granularity& granularity, OnOverflow on_overflow);
+  Accumulator(DType dtype, const Granularity& granularity);
 
   /// Adds a batch. @throws InvalidArgument for another dtype or number of channels; nothing is
   /// changed then.
@@ -32,11 +29,10 @@ class Accumulator {
 
   DType dtype;
   Granularity granularity;
-  OnOverflow on_overflow;
   /// One for each scale; empty before the first batch of a channel granularity.
   std::vector<Statistics> statistics;
   std::vector<Distribution> values;
-  /// True once there were too many distinct values: they are coarsened, or dropped (kStop).
+  /// True once there were more than kMaxExactValues distinct f32 or f64 values: they are coarsened.
   bool overflowed = false;
 
  private:

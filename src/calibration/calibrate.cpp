@@ -20,19 +20,24 @@ using calibration::TensorSource;
 std::vector<CalibrationResult> calibrate_tensor(std::span<const ConstTensorView> batches,
                                                 std::span<const CalibrationOptions> methods,
                                                 const HostOptions& options) {
-  Accumulator accumulator(batches.front().dtype(), Granularity::tensor(),
-                          calibration::OnOverflow::kStop);
-  for (const ConstTensorView& batch : batches) accumulator.observe(batch, options);
-  accumulator.settle();
+  const DType dtype = batches.front().dtype();
   const auto answer_with = [&](const Source& source) {
     const std::array answers = {calibration::answer(source, methods)};
     return calibration::assemble(methods, Granularity::tensor(), answers);
   };
-  if (accumulator.overflowed) {
-    return answer_with(TensorSource(batches, accumulator.statistics.front(), options));
+  if (dtype == DType::kF32 || dtype == DType::kF64) {
+    Statistics statistics;
+    for (const ConstTensorView& batch : batches)
+      statistics.merge(cuqat::statistics(batch, options));
+    if (calibration::must_search_bins(dtype, statistics)) {
+      return answer_with(TensorSource(batches, statistics, options));
+    }
   }
-  return answer_with(DistributionSource(batches.front().dtype(), accumulator.statistics.front(),
-                                        accumulator.values.front(), true, options, batches));
+  Accumulator accumulator(dtype, Granularity::tensor());
+  for (const ConstTensorView& batch : batches) accumulator.observe(batch, options);
+  accumulator.settle();
+  return answer_with(DistributionSource(dtype, accumulator.statistics.front(),
+                                        accumulator.values.front(), true, options));
 }
 
 /// Scales one by one, so that memory is that of one channel or group, times the threads.

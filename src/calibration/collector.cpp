@@ -47,8 +47,7 @@ CalibrationCollector::CalibrationCollector(DType dtype, const Granularity& granu
     throw InvalidArgument(
         "granularity is a group: a collector has one scale, or one for each channel");
   }
-  state_ =
-      std::make_unique<State>(State{{dtype, granularity, calibration::OnOverflow::kCoarsen}, {}});
+  state_ = std::make_unique<State>(State{{dtype, granularity}, {}});
 }
 
 CalibrationCollector::~CalibrationCollector() = default;

@@ -18,8 +18,8 @@ constexpr std::size_t kBlock = 4096;
 std::uint64_t error_term(double difference, double reciprocal) {
   const double t = difference * reciprocal;
   const double square = t * t < 1.0 ? t * t : 1.0;
-  const std::uint64_t term = scalar::to_bits(square * 0x1p51 + 0x1p52) - scalar::to_bits(0x1p52);
-  return difference == 0.0 ? 0 : std::max<std::uint64_t>(term, 1);
+  const double scaled = square * 0x1p51 < 1.0 ? 1.0 : square * 0x1p51;
+  return scalar::to_bits((difference == 0.0 ? 0.0 : scaled) + 0x1p52) - scalar::to_bits(0x1p52);
 }
 
 /// Adds the errors of `values` (as the compute type C) with their counts.
@@ -69,11 +69,14 @@ void add_errors(std::span<const double> values, std::span<const std::uint64_t> c
 
 DistributionSource::DistributionSource(DType dtype, const Statistics& statistics,
                                        const Distribution& values, bool exact,
-                                       const HostOptions& options,
-                                       std::span<const ConstTensorView> data)
-    : Source(dtype, statistics), values_(values), data_(data), exact_(exact), options_(options) {}
+                                       const HostOptions& options)
+    : Source(dtype, statistics), values_(values), exact_(exact), options_(options) {}
 
 const Distribution& DistributionSource::search_values(OrderBy order) const {
+  return searches_bins() ? binned(order) : sorted(order);
+}
+
+const Distribution& DistributionSource::sorted(OrderBy order) const {
   if (order == OrderBy::kValue) return values_;
   if (magnitudes_.size() == 0) magnitudes_ = folded(values_);
   return magnitudes_;
@@ -81,14 +84,14 @@ const Distribution& DistributionSource::search_values(OrderBy order) const {
 
 std::vector<double> DistributionSource::order_statistics(
     OrderBy order, std::span<const std::int64_t> ranks) const {
-  const Distribution& sorted = search_values(order);
+  const Distribution& ascending = sorted(order);
   std::vector<double> result;
   for (const std::int64_t rank : ranks) {
     std::uint64_t below = 0;
     std::size_t i = 0;
-    while (below + sorted.counts[i] <= static_cast<std::uint64_t>(rank))
-      below += sorted.counts[i++];
-    result.push_back(sorted.values[i]);
+    while (below + ascending.counts[i] <= static_cast<std::uint64_t>(rank))
+      below += ascending.counts[i++];
+    result.push_back(ascending.values[i]);
   }
   return result;
 }
@@ -118,11 +121,6 @@ std::vector<std::uint64_t> DistributionSource::linear_histogram(BinRange range,
 
 QuantizationError DistributionSource::error(const Quantizer& quantizer,
                                             ScaleZeroPoint params) const {
-  constexpr std::int64_t kReadCost = 4;  // a value with its count costs as much as four elements
-  if (!data_.empty() &&
-      statistics().count < kReadCost * static_cast<std::int64_t>(values_.size())) {
-    return error_of_tensors(data_, quantizer, params, statistics().amax(), options_);
-  }
   QuantParams one;
   one.quantizer = quantizer;
   one.scale = {params.scale};

@@ -15,10 +15,13 @@ namespace cuqat::calibration {
 /// Adds the error of another part of the same elements.
 void merge_errors(QuantizationError& sum, const QuantizationError& part);
 
-/// Error of quantizing all batches with one scale.
-QuantizationError error_of_tensors(std::span<const ConstTensorView> batches,
-                                   const Quantizer& quantizer, ScaleZeroPoint params, double amax,
-                                   const HostOptions& options);
+/// Of up to so many f32 or f64 elements a clipping search looks at each value.
+inline constexpr std::int64_t kMaxSearchedElements = 65'536;
+
+inline bool must_search_bins(DType dtype, const Statistics& statistics) noexcept {
+  return (dtype == DType::kF32 || dtype == DType::kF64) &&
+         statistics.finite() > kMaxSearchedElements;
+}
 
 class Source {
  public:
@@ -39,26 +42,34 @@ class Source {
   /// Error of quantizing everything with one scale; its unit is statistics().amax().
   [[nodiscard]] virtual QuantizationError error(const Quantizer& quantizer,
                                                 ScaleZeroPoint params) const = 0;
-  /// Values to search a clipping range on.
+  /// Values to search a clipping range on: the distinct values, or bins of more f32 or f64 elements
+  /// than kMaxSearchedElements.
   [[nodiscard]] virtual const Distribution& search_values(OrderBy order) const = 0;
   /// Whether order statistics and histograms are those of the observed elements.
   [[nodiscard]] virtual bool is_exact() const noexcept = 0;
   /// Whether search_values are.
-  [[nodiscard]] virtual bool search_is_exact() const noexcept = 0;
+  [[nodiscard]] bool search_is_exact() const noexcept { return is_exact() && !searches_bins(); }
+
+ protected:
+  /// Depends on the elements alone, so that tensors and saved statistics are searched alike.
+  [[nodiscard]] bool searches_bins() const noexcept {
+    return must_search_bins(dtype_, statistics_);
+  }
+  /// 2^16 equal bins of each sign, as values at their middles.
+  [[nodiscard]] const Distribution& binned(OrderBy order) const;
 
  private:
   DType dtype_;
   Statistics statistics_;
+  mutable Distribution binned_magnitudes_;  ///< Made when first asked for.
+  mutable Distribution binned_values_;
 };
 
-/// A distribution in memory, exact or coarsened. It must outlive the source, and so must `data`,
-/// the tensors it is of: where they are given and few of their elements are equal, errors are
-/// computed by reading them, which is faster and gives the same integers.
+/// A distribution in memory, exact or coarsened. It must outlive the source.
 class DistributionSource final : public Source {
  public:
   DistributionSource(DType dtype, const Statistics& statistics, const Distribution& values,
-                     bool exact, const HostOptions& options,
-                     std::span<const ConstTensorView> data = {});
+                     bool exact, const HostOptions& options);
   [[nodiscard]] std::vector<double> order_statistics(
       OrderBy order, std::span<const std::int64_t> ranks) const override;
   [[nodiscard]] std::vector<std::uint64_t> linear_histogram(BinRange range,
@@ -67,17 +78,17 @@ class DistributionSource final : public Source {
                                         ScaleZeroPoint params) const override;
   [[nodiscard]] const Distribution& search_values(OrderBy order) const override;
   [[nodiscard]] bool is_exact() const noexcept override { return exact_; }
-  [[nodiscard]] bool search_is_exact() const noexcept override { return exact_; }
 
  private:
+  [[nodiscard]] const Distribution& sorted(OrderBy order) const;
+
   const Distribution& values_;
-  std::span<const ConstTensorView> data_;
   mutable Distribution magnitudes_;  ///< Made when first asked for.
   bool exact_;
   HostOptions options_;
 };
 
-/// Tensors that are read once or twice for each answer.
+/// Tensors of more than kMaxSearchedElements elements, read once or twice for each answer.
 class TensorSource final : public Source {
  public:
   TensorSource(std::span<const ConstTensorView> batches, const Statistics& statistics,
@@ -88,14 +99,13 @@ class TensorSource final : public Source {
                                                             std::size_t num_bins) const override;
   [[nodiscard]] QuantizationError error(const Quantizer& quantizer,
                                         ScaleZeroPoint params) const override;
-  [[nodiscard]] const Distribution& search_values(OrderBy order) const override;
+  [[nodiscard]] const Distribution& search_values(OrderBy order) const override {
+    return binned(order);
+  }
   [[nodiscard]] bool is_exact() const noexcept override { return true; }
-  [[nodiscard]] bool search_is_exact() const noexcept override { return false; }
 
  private:
   std::span<const ConstTensorView> batches_;
-  mutable Distribution magnitudes_;
-  mutable Distribution signed_values_;
   HostOptions options_;
 };
 

@@ -39,7 +39,7 @@ Job make_job(const TensorParams& tensor, const InputFiles& files, const ParamsFi
     fail(fmt::format("has dtype {}; it was calibrated as {}", input->dtype,
                      to_string(tensor.dtype)));
   }
-  const Shape& shape = input->views().front().shape();
+  const Shape shape = input->views().front().shape();
   try {
     const auto needed = static_cast<std::size_t>(num_scales(chosen.granularity, shape));
     if (chosen.scale.size() != needed) {

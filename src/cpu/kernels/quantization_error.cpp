@@ -11,11 +11,11 @@ CUQAT_INLINE std::uint64_t squared_term(double error, double reciprocal) {
   const double t = error * reciprocal;
   const double square = t * t;
   const double capped = square < 1.0 ? square : 1.0;
+  const double scaled = capped * 0x1p51;
+  const double at_least_one = scaled < 1.0 ? 1.0 : scaled;
+  const double kept = error == 0.0 ? 0.0 : at_least_one;
   // The unit in the last place of 2^52 is 1: the addition rounds to a whole number.
-  const double rounded = capped * 0x1p51 + 0x1p52;
-  const std::uint64_t term = scalar::to_bits(rounded) - scalar::to_bits(0x1p52);
-  const std::uint64_t least = error == 0.0 ? 0 : 1;
-  return error == 0.0 || term == 0 ? least : term;
+  return scalar::to_bits(kept + 0x1p52) - scalar::to_bits(0x1p52);
 }
 
 /// Elements whose errors wait in L1.
