@@ -50,4 +50,8 @@ struct HostOptions {
   int num_threads = 0;  ///< 0: as many as the machine has.
 };
 
+/// Threads that a call with these options runs on.
+/// @throws InvalidArgument where options.num_threads is negative.
+int num_threads(const HostOptions& options);
+
 }  // namespace cuqat

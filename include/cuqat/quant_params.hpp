@@ -29,9 +29,14 @@ struct Granularity {
   friend constexpr bool operator==(const Granularity&, const Granularity&) = default;
 };
 
+/// The granularity with its axis counted from the first, as a negative one means it for tensors of
+/// this shape.
+/// @throws InvalidArgument for an axis outside the rank, a group size below 1, or a group of a
+///         tensor of rank 0.
+Granularity resolve_axis(const Granularity& granularity, const Shape& shape);
+
 /// Number of scales that a tensor of this shape has.
-/// @throws InvalidArgument for an axis outside the rank, a group size below 1, or a channel or
-///         group of a tensor of rank 0.
+/// @throws InvalidArgument as resolve_axis.
 std::int64_t num_scales(const Granularity& granularity, const Shape& shape);
 
 /// Everything that maps a tensor to codes and back.

@@ -65,6 +65,10 @@ struct QuantizationError {
   SquaredSum rounding;       ///< (x - y)^2 of the others, in units of rounding_unit.
   SquaredSum clipping;       ///< (x - y)^2 of the clipped, in units of amax.
   SquaredSum signal;         ///< x^2, in units of amax.
+
+  /// The errors of both sets of elements. The units must be the same.
+  void merge(const QuantizationError& other) noexcept;
+
   friend bool operator==(const QuantizationError&, const QuantizationError&) = default;
 };
 

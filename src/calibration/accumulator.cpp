@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "calibration/parallel.hpp"
+#include "calibration/runs.hpp"
 
 namespace cuqat::calibration {
 namespace {
@@ -40,35 +41,6 @@ class ChunkedSort {
   Distribution values_;
 };
 
-/// Calls visit(begin, count) for each contiguous run of elements of one scale.
-template <typename Visit>
-void for_each_run(const Shape& shape, const Granularity& granularity, std::int64_t index,
-                  Visit visit) {
-  switch (granularity.kind) {
-    case Granularity::Kind::kTensor:
-      visit(std::int64_t{0}, shape.count());
-      return;
-    case Granularity::Kind::kChannel: {
-      const int axis = normalized_axis(granularity.axis, shape);
-      std::int64_t inner = 1;
-      for (int i = axis + 1; i < shape.rank(); ++i) inner *= shape[i];
-      const std::int64_t stride = inner * shape[axis];
-      for (std::int64_t begin = index * inner; begin < shape.count(); begin += stride) {
-        visit(begin, inner);
-      }
-      return;
-    }
-    case Granularity::Kind::kGroup: {
-      const std::int64_t row_length = shape[shape.rank() - 1];
-      const std::int64_t groups_a_row = (row_length - 1) / granularity.group_size + 1;
-      const std::int64_t column = index % groups_a_row * granularity.group_size;
-      visit(index / groups_a_row * row_length + column,
-            std::min(granularity.group_size, row_length - column));
-      return;
-    }
-  }
-}
-
 template <typename Number>
 Distribution sorted_scale(ConstTensorView batch, const Granularity& granularity,
                           std::int64_t index) {
@@ -78,22 +50,7 @@ Distribution sorted_scale(ConstTensorView batch, const Granularity& granularity,
   return sorter.take();
 }
 
-ConstTensorView slice(ConstTensorView x, std::int64_t begin, std::int64_t count) {
-  const auto* bytes = static_cast<const std::byte*>(x.data());
-  return {bytes + begin * static_cast<std::int64_t>(dtype_bytes(x.dtype())), x.dtype(),
-          Shape{count}};
-}
-
 }  // namespace
-
-int normalized_axis(int axis, const Shape& shape) {
-  const int normalized = axis < 0 ? axis + shape.rank() : axis;
-  if (normalized < 0 || normalized >= shape.rank()) {
-    throw InvalidArgument("axis is " + std::to_string(axis) + " with a tensor of rank " +
-                          std::to_string(shape.rank()));
-  }
-  return normalized;
-}
 
 Distribution distribution_of_scale(ConstTensorView batch, const Granularity& granularity,
                                    std::int64_t index) {
@@ -197,7 +154,7 @@ void Accumulator::observe_channels(ConstTensorView batch, const HostOptions& opt
   const std::vector<Statistics> parts = cuqat::statistics(batch, granularity, options);
   resize(parts.size());
   for (std::size_t i = 0; i < parts.size(); ++i) statistics[i].merge(parts[i]);
-  parallel_for(static_cast<std::int64_t>(parts.size()), options.num_threads, [&](std::int64_t i) {
+  parallel_for(static_cast<std::int64_t>(parts.size()), options, [&](std::int64_t i) {
     add(static_cast<std::size_t>(i), distribution_of_scale(batch, granularity, i));
   });
   settle_when_due(static_cast<std::size_t>(batch.count()));
@@ -207,9 +164,6 @@ void Accumulator::merge(const Accumulator& other) {
   if (other.dtype != dtype) {
     throw InvalidArgument("other has dtype " + std::string(to_string(other.dtype)) +
                           ": this collector observes " + std::string(to_string(dtype)));
-  }
-  if (other.granularity != granularity) {
-    throw InvalidArgument("other has another granularity than this collector");
   }
   if (other.statistics.empty()) return;
   if (!statistics.empty() && statistics.size() != other.statistics.size()) {

@@ -19,8 +19,8 @@ class Accumulator {
   /// Adds a batch. @throws InvalidArgument for another dtype or number of channels; nothing is
   /// changed then.
   void observe(ConstTensorView batch, const HostOptions& options);
-  /// `other` is settled. @throws InvalidArgument where dtype, granularity or number of channels
-  /// differ.
+  /// `other` is settled and of the same granularity. @throws InvalidArgument where dtype or number
+  /// of channels differ.
   void merge(const Accumulator& other);
   /// Makes room for this many scales, which were none or as many before.
   void resize(std::size_t num_scales);
@@ -56,8 +56,5 @@ inline constexpr std::int64_t kFirstGatherChunk = std::int64_t{1} << 20;
 /// Elements of one scale as a distribution. `index` is the scale's among the batch's.
 Distribution distribution_of_scale(ConstTensorView batch, const Granularity& granularity,
                                    std::int64_t index);
-
-/// An axis in [0, rank). @throws InvalidArgument for one outside.
-int normalized_axis(int axis, const Shape& shape);
 
 }  // namespace cuqat::calibration

@@ -1,19 +1,28 @@
 // Calibration from the data itself.
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <string>
 #include <utility>
 
 #include "calibration/accumulator.hpp"
 #include "calibration/methods.hpp"
 #include "calibration/parallel.hpp"
+#include "calibration/runs.hpp"
 #include "calibration/source.hpp"
 
 namespace cuqat {
 namespace {
 
 using calibration::Accumulator;
+using calibration::answer;
+using calibration::Assembly;
+using calibration::distribution_of_scale;
 using calibration::DistributionSource;
+using calibration::for_each_run;
+using calibration::must_search_bins;
 using calibration::ScaleAnswer;
+using calibration::slice;
 using calibration::Source;
 using calibration::TensorSource;
 
@@ -22,14 +31,15 @@ std::vector<CalibrationResult> calibrate_tensor(std::span<const ConstTensorView>
                                                 const HostOptions& options) {
   const DType dtype = batches.front().dtype();
   const auto answer_with = [&](const Source& source) {
-    const std::array answers = {calibration::answer(source, methods)};
-    return calibration::assemble(methods, Granularity::tensor(), answers);
+    Assembly assembly(methods, Granularity::tensor(), source.statistics().amax());
+    assembly.add(answer(source, methods));
+    return assembly.finish();
   };
   if (dtype == DType::kF32 || dtype == DType::kF64) {
     Statistics statistics;
     for (const ConstTensorView& batch : batches)
       statistics.merge(cuqat::statistics(batch, options));
-    if (calibration::must_search_bins(dtype, statistics)) {
+    if (must_search_bins(dtype, statistics)) {
       return answer_with(TensorSource(batches, statistics, options));
     }
   }
@@ -40,41 +50,107 @@ std::vector<CalibrationResult> calibrate_tensor(std::span<const ConstTensorView>
                                         accumulator.values.front(), true, options));
 }
 
-/// Scales one by one, so that memory is that of one channel or group, times the threads.
+/// The elements of one scale as tensors: where they lie if they do so in one run, else copied.
+class ScaleElements {
+ public:
+  ScaleElements(std::span<const ConstTensorView> batches, const Granularity& granularity,
+                std::int64_t scale) {
+    for (const ConstTensorView& batch : batches) add(batch, granularity, scale);
+  }
+
+  [[nodiscard]] std::span<const ConstTensorView> views() const { return views_; }
+
+ private:
+  void add(ConstTensorView batch, const Granularity& granularity, std::int64_t scale) {
+    std::vector<ConstTensorView> first;
+    std::size_t num_runs = 0;
+    std::size_t num_bytes = 0;
+    const auto for_each_slice = [&](auto visit) {
+      for_each_run(batch.shape(), granularity, scale, [&](std::int64_t begin, std::int64_t count) {
+        visit(slice(batch, begin, count));
+      });
+    };
+    for_each_slice([&](ConstTensorView run) {
+      if (num_runs++ == 0) first.push_back(run);
+      num_bytes += run.size_bytes();
+    });
+    if (num_runs == 1) views_.push_back(first.front());
+    if (num_runs <= 1) return;
+    std::vector<std::byte>& copy = copies_.emplace_back();
+    copy.reserve(num_bytes);
+    for_each_slice([&](ConstTensorView run) {
+      const auto* bytes = static_cast<const std::byte*>(run.data());
+      copy.insert(copy.end(), bytes, bytes + run.size_bytes());
+    });
+    const auto count = static_cast<std::int64_t>(num_bytes / dtype_bytes(batch.dtype()));
+    views_.emplace_back(copy.data(), batch.dtype(), Shape{count});
+  }
+
+  std::vector<std::vector<std::byte>> copies_;
+  std::vector<ConstTensorView> views_;
+};
+
+/// The scales of some batches, in blocks, so that memory does not grow with their number beyond
+/// what the results take. Large f32 and f64 scales are not sorted but read again, one at a time.
+void answer_scales(std::span<const ConstTensorView> batches, const Granularity& granularity,
+                   std::span<const Statistics> statistics,
+                   std::span<const CalibrationOptions> methods, const HostOptions& options,
+                   Assembly& assembly) {
+  constexpr std::int64_t kBlock = 1024;
+  const DType dtype = batches.front().dtype();
+  const auto num_scales = static_cast<std::int64_t>(statistics.size());
+  HostOptions serial = options;
+  serial.num_threads = 1;
+  for (std::int64_t first = 0; first < num_scales; first += kBlock) {
+    const std::int64_t size = std::min(kBlock, num_scales - first);
+    std::vector<std::vector<ScaleAnswer>> answers(static_cast<std::size_t>(size));
+    const auto of = [&](std::int64_t i) -> const Statistics& {
+      return statistics[static_cast<std::size_t>(first + i)];
+    };
+    calibration::parallel_for(size, options, [&](std::int64_t i) {
+      if (must_search_bins(dtype, of(i))) return;
+      calibration::Distribution values;
+      for (const ConstTensorView& batch : batches) {
+        values = merged(values, distribution_of_scale(batch, granularity, first + i));
+      }
+      answers[static_cast<std::size_t>(i)] =
+          answer(DistributionSource(dtype, of(i), values, true, serial), methods);
+    });
+    for (std::int64_t i = 0; i < size; ++i) {
+      if (!must_search_bins(dtype, of(i))) continue;
+      const ScaleElements elements(batches, granularity, first + i);
+      answers[static_cast<std::size_t>(i)] =
+          answer(TensorSource(elements.views(), of(i), options), methods);
+    }
+    for (const std::vector<ScaleAnswer>& of_scale : answers) assembly.add(of_scale);
+  }
+}
+
 std::vector<CalibrationResult> calibrate_scales(std::span<const ConstTensorView> batches,
                                                 const Granularity& granularity,
                                                 std::span<const CalibrationOptions> methods,
                                                 const HostOptions& options) {
-  const DType dtype = batches.front().dtype();
-  std::vector<std::vector<ScaleAnswer>> answers;
   // Groups follow one another, batch after batch; a channel goes through all batches.
   const bool by_channel = granularity.kind == Granularity::Kind::kChannel;
-  const std::size_t num_parts = by_channel ? 1 : batches.size();
-  HostOptions serial = options;
-  serial.num_threads = 1;
-  for (std::size_t part = 0; part < num_parts; ++part) {
-    const auto part_batches = by_channel ? batches : batches.subspan(part, 1);
-    std::vector<Statistics> statistics =
-        cuqat::statistics(part_batches.front(), granularity, options);
-    for (const ConstTensorView& batch : part_batches.subspan(1)) {
-      const std::vector<Statistics> more = cuqat::statistics(batch, granularity, options);
-      for (std::size_t i = 0; i < more.size(); ++i) statistics[i].merge(more[i]);
+  std::vector<std::vector<Statistics>> parts;
+  for (const ConstTensorView& batch : batches) {
+    std::vector<Statistics> part = statistics(batch, granularity, options);
+    if (!by_channel || parts.empty()) {
+      parts.push_back(std::move(part));
+    } else {
+      for (std::size_t i = 0; i < part.size(); ++i) parts.front()[i].merge(part[i]);
     }
-    const std::size_t first = answers.size();
-    answers.resize(first + statistics.size());
-    calibration::parallel_for(
-        static_cast<std::int64_t>(statistics.size()), options.num_threads, [&](std::int64_t i) {
-          calibration::Distribution values;
-          for (const ConstTensorView& batch : part_batches) {
-            values = calibration::merged(values,
-                                         calibration::distribution_of_scale(batch, granularity, i));
-          }
-          const auto scale = static_cast<std::size_t>(i);
-          const DistributionSource source(dtype, statistics[scale], values, true, serial);
-          answers[first + scale] = calibration::answer(source, methods);
-        });
   }
-  return calibration::assemble(methods, granularity, answers);
+  double largest_amax = 0.0;
+  for (const std::vector<Statistics>& part : parts) {
+    for (const Statistics& scale : part) largest_amax = std::max(largest_amax, scale.amax());
+  }
+  Assembly assembly(methods, granularity, largest_amax);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    answer_scales(by_channel ? batches : batches.subspan(i, 1), granularity, parts[i], methods,
+                  options, assembly);
+  }
+  return assembly.finish();
 }
 
 void check_batches(std::span<const ConstTensorView> batches, const Granularity& granularity) {

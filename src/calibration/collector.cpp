@@ -42,6 +42,18 @@ std::vector<std::int64_t> concatenated(const std::vector<std::int64_t>& a,
 
 }  // namespace
 
+bool CalibrationCollector::State::has_granularity_of(const State& other) const {
+  const auto resolved = [](const State& state, const State& otherwise) {
+    Granularity granularity = state.accumulator.granularity;
+    const std::size_t rank = (state.shape.empty() ? otherwise : state).shape.size();
+    // A shape of rank 1 may be a plain count.
+    if (granularity.axis < 0 && rank > 1) granularity.axis += static_cast<int>(rank);
+    return granularity;
+  };
+  return accumulator.granularity == other.accumulator.granularity ||
+         resolved(*this, other) == resolved(other, *this);
+}
+
 CalibrationCollector::CalibrationCollector(DType dtype, const Granularity& granularity) {
   if (granularity.kind == Granularity::Kind::kGroup) {
     throw InvalidArgument(
@@ -69,6 +81,9 @@ void CalibrationCollector::observe(ConstTensorView batch, const HostOptions& opt
 }
 
 void CalibrationCollector::merge(const CalibrationCollector& other) {
+  if (!state_->has_granularity_of(*other.state_)) {
+    throw InvalidArgument("other has another granularity than this collector");
+  }
   other.state_->accumulator.settle();
   state_->accumulator.merge(other.state_->accumulator);
   state_->shape = concatenated(state_->shape, other.state_->shape);
@@ -112,7 +127,7 @@ std::vector<CalibrationResult> CalibrationCollector::compute(
   HostOptions within_scale = options;
   if (data.statistics.size() > 1) within_scale.num_threads = 1;
   calibration::parallel_for(
-      static_cast<std::int64_t>(data.statistics.size()), options.num_threads, [&](std::int64_t i) {
+      static_cast<std::int64_t>(data.statistics.size()), options, [&](std::int64_t i) {
         const auto scale = static_cast<std::size_t>(i);
         const Statistics& statistics = data.statistics[scale];
         const Distribution clamped = data.overflowed && statistics.finite() > 0
@@ -123,7 +138,9 @@ std::vector<CalibrationResult> CalibrationCollector::compute(
                                                      !data.overflowed, within_scale);
         answers[scale] = calibration::answer(source, methods);
       });
-  return calibration::assemble(methods, data.granularity, answers);
+  calibration::Assembly assembly(methods, data.granularity, this->statistics().amax());
+  for (const std::vector<ScaleAnswer>& of_scale : answers) assembly.add(of_scale);
+  return assembly.finish();
 }
 
 }  // namespace cuqat

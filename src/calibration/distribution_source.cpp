@@ -121,10 +121,7 @@ std::vector<std::uint64_t> DistributionSource::linear_histogram(BinRange range,
 
 QuantizationError DistributionSource::error(const Quantizer& quantizer,
                                             ScaleZeroPoint params) const {
-  QuantParams one;
-  one.quantizer = quantizer;
-  one.scale = {params.scale};
-  one.zero_point = {params.zero_point};
+  const QuantParams one = single_scale_params(quantizer, params);
   HostOptions serial = options_;
   serial.num_threads = 1;
   // A part a thread would be enough, but parts of one size keep the threads busy to the end.
@@ -132,7 +129,7 @@ QuantizationError DistributionSource::error(const Quantizer& quantizer,
   const std::size_t num_parts = (values_.size() + kPart - 1) / kPart;
   std::vector<QuantizationError> parts(num_parts);
   const double amax = statistics().amax();
-  parallel_for(static_cast<std::int64_t>(num_parts), options_.num_threads, [&](std::int64_t part) {
+  parallel_for(static_cast<std::int64_t>(num_parts), options_, [&](std::int64_t part) {
     const auto index = static_cast<std::size_t>(part);
     const std::size_t begin = index * kPart;
     const std::size_t size = std::min(kPart, values_.size() - begin);
@@ -145,7 +142,7 @@ QuantizationError DistributionSource::error(const Quantizer& quantizer,
     }
   });
   QuantizationError result;
-  for (const QuantizationError& part : parts) merge_errors(result, part);
+  for (const QuantizationError& part : parts) result.merge(part);
   return result;
 }
 

@@ -258,60 +258,50 @@ std::vector<ScaleAnswer> answer(const Source& source, std::span<const Calibratio
   return answers;
 }
 
-namespace {
+Assembly::Assembly(std::span<const CalibrationOptions> methods, const Granularity& granularity,
+                   double largest_amax)
+    : largest_amax_(largest_amax), results_(methods.size()), sums_(methods.size()) {
+  for (std::size_t m = 0; m < methods.size(); ++m) {
+    results_[m].options = methods[m];
+    results_[m].params.quantizer = quantizer_of(methods[m]);
+    results_[m].params.granularity = granularity;
+    results_[m].params.scale.clear();
+  }
+}
 
-CalibrationResult assemble_one(const CalibrationOptions& options, const Granularity& granularity,
-                               std::span<const std::vector<ScaleAnswer>> answers,
-                               std::size_t method) {
-  CalibrationResult result;
-  result.options = options;
-  result.params.quantizer = quantizer_of(options);
-  result.params.granularity = granularity;
-  result.params.scale.clear();
-  std::int64_t count = 0;
-  std::int64_t clipped = 0;
-  double largest = 0.0;
-  for (const std::vector<ScaleAnswer>& of_scale : answers) {
-    const ScaleAnswer& one = of_scale[method];
+void Assembly::add(std::span<const ScaleAnswer> answers) {
+  for (std::size_t m = 0; m < results_.size(); ++m) {
+    const ScaleAnswer& one = answers[m];
+    CalibrationResult& result = results_[m];
     result.params.scale.push_back(one.params.scale);
     result.params.zero_point.push_back(one.params.zero_point);
     result.low.push_back(one.range.low);
     result.high.push_back(one.range.high);
     result.exact = result.exact && one.exact;
-    count += one.error.count;
-    clipped += one.error.clipped;
-    largest = std::max(largest, one.amax);
-  }
-  result.sqnr_db = std::numeric_limits<double>::infinity();
-  if (count == 0) return result;
-  // Sums in units of largest^2, which no square exceeds by much.
-  double error = 0.0;
-  double signal = 0.0;
-  for (const std::vector<ScaleAnswer>& of_scale : answers) {
-    const ScaleAnswer& one = of_scale[method];
+    Sums& sums = sums_[m];
+    sums.count += one.error.count;
+    sums.clipped += one.error.clipped;
     if (one.amax == 0.0) continue;
-    const double unit = rounding_unit(options.format, one.params.scale, one.amax) / largest;
-    const double share = one.amax / largest;
-    error += one.error.rounding.value(unit) + one.error.clipping.value(share);
-    signal += one.error.signal.value(share);
+    const double unit =
+        rounding_unit(result.options.format, one.params.scale, one.amax) / largest_amax_;
+    const double share = one.amax / largest_amax_;
+    sums.error += one.error.rounding.value(unit) + one.error.clipping.value(share);
+    sums.signal += one.error.signal.value(share);
   }
-  result.clipped = static_cast<double>(clipped) / static_cast<double>(count);
-  result.mse = error / static_cast<double>(count) * largest * largest;
-  if (error > 0.0) result.sqnr_db = 10.0 * std::log10(signal / error);
-  return result;
 }
 
-}  // namespace
-
-std::vector<CalibrationResult> assemble(std::span<const CalibrationOptions> methods,
-                                        const Granularity& granularity,
-                                        std::span<const std::vector<ScaleAnswer>> answers) {
-  std::vector<CalibrationResult> results;
-  results.reserve(methods.size());
-  for (std::size_t m = 0; m < methods.size(); ++m) {
-    results.push_back(assemble_one(methods[m], granularity, answers, m));
+std::vector<CalibrationResult> Assembly::finish() {
+  for (std::size_t m = 0; m < results_.size(); ++m) {
+    CalibrationResult& result = results_[m];
+    const Sums& sums = sums_[m];
+    result.sqnr_db = std::numeric_limits<double>::infinity();
+    if (sums.count == 0) continue;
+    const auto count = static_cast<double>(sums.count);
+    result.clipped = static_cast<double>(sums.clipped) / count;
+    result.mse = sums.error / count * largest_amax_ * largest_amax_;
+    if (sums.error > 0.0) result.sqnr_db = 10.0 * std::log10(sums.signal / sums.error);
   }
-  return results;
+  return std::move(results_);
 }
 
 }  // namespace cuqat::calibration

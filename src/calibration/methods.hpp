@@ -27,9 +27,28 @@ void check(const CalibrationOptions& options);
 /// One answer for each method.
 std::vector<ScaleAnswer> answer(const Source& source, std::span<const CalibrationOptions> methods);
 
-/// One result for each method; answers[s] are those of scale s.
-std::vector<CalibrationResult> assemble(std::span<const CalibrationOptions> methods,
-                                        const Granularity& granularity,
-                                        std::span<const std::vector<ScaleAnswer>> answers);
+/// The answers of all scales put together, one scale after the other.
+class Assembly {
+ public:
+  /// largest_amax: the largest of all scales' amax.
+  Assembly(std::span<const CalibrationOptions> methods, const Granularity& granularity,
+           double largest_amax);
+  /// The next scale's answers, one for each method.
+  void add(std::span<const ScaleAnswer> answers);
+  /// One result for each method. Ends the assembly.
+  std::vector<CalibrationResult> finish();
+
+ private:
+  /// Errors and signal in units of largest_amax_^2, which no square exceeds by much.
+  struct Sums {
+    std::int64_t count = 0;
+    std::int64_t clipped = 0;
+    double error = 0.0;
+    double signal = 0.0;
+  };
+  double largest_amax_;
+  std::vector<CalibrationResult> results_;
+  std::vector<Sums> sums_;
+};
 
 }  // namespace cuqat::calibration

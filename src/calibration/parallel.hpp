@@ -1,20 +1,19 @@
 // A loop over independent items on several threads, with exceptions carried out of it.
 #pragma once
 
-#include <omp.h>
-
 #include <cstdint>
 #include <exception>
+
+#include "cuqat/backend.hpp"
 
 namespace cuqat::calibration {
 
 /// Calls body(i) for i in [0, count). The first exception stops further items and is thrown here.
-/// num_threads of 0 means as many as the machine has.
 template <typename Body>
-void parallel_for(std::int64_t count, int num_threads, Body body) {
+void parallel_for(std::int64_t count, const HostOptions& options, Body body) {
   std::exception_ptr error;
   bool stop = false;
-  const int threads = num_threads > 0 ? num_threads : omp_get_num_procs();
+  const int threads = num_threads(options);
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (count > 1)
   for (std::int64_t i = 0; i < count; ++i) {
     bool skip = false;

@@ -38,12 +38,12 @@ Distribution distribution_of_bins(std::span<const std::uint64_t> bins, BinRange 
 
 }  // namespace
 
-void merge_errors(QuantizationError& sum, const QuantizationError& part) {
-  sum.count += part.count;
-  sum.clipped += part.clipped;
-  sum.rounding.merge(part.rounding);
-  sum.clipping.merge(part.clipping);
-  sum.signal.merge(part.signal);
+QuantParams single_scale_params(const Quantizer& quantizer, ScaleZeroPoint params) {
+  QuantParams one;
+  one.quantizer = quantizer;
+  one.scale = {params.scale};
+  one.zero_point = {params.zero_point};
+  return one;
 }
 
 const Distribution& Source::binned(OrderBy order) const {

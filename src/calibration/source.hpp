@@ -12,8 +12,8 @@
 
 namespace cuqat::calibration {
 
-/// Adds the error of another part of the same elements.
-void merge_errors(QuantizationError& sum, const QuantizationError& part);
+/// Parameters of a tensor with one scale.
+QuantParams single_scale_params(const Quantizer& quantizer, ScaleZeroPoint params);
 
 /// Of up to so many f32 or f64 elements a clipping search looks at each value.
 inline constexpr std::int64_t kMaxSearchedElements = 65'536;

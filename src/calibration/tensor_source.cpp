@@ -20,14 +20,11 @@ std::vector<std::uint64_t> TensorSource::linear_histogram(BinRange range,
 }
 
 QuantizationError TensorSource::error(const Quantizer& quantizer, ScaleZeroPoint params) const {
-  QuantParams one;
-  one.quantizer = quantizer;
-  one.scale = {params.scale};
-  one.zero_point = {params.zero_point};
+  const QuantParams one = single_scale_params(quantizer, params);
   const double amax = statistics().amax();
   QuantizationError result;
   for (const ConstTensorView& batch : batches_) {
-    merge_errors(result, quantization_error(batch, one, std::span(&amax, 1), options_).front());
+    result.merge(quantization_error(batch, one, std::span(&amax, 1), options_).front());
   }
   return result;
 }

@@ -188,11 +188,6 @@ ExitCode calibrate_states(const CalibrateSettings& settings) {
 
 }  // namespace
 
-int num_threads(const HostOptions& options) noexcept {
-  if (options.num_threads > 0) return options.num_threads;
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-}
-
 ExitCode calibrate_files(const CalibrateSettings& settings) {
   return settings.states.empty() ? calibrate_data(settings) : calibrate_states(settings);
 }

@@ -19,7 +19,4 @@ inline HostOptions host_options(const HostSettings& settings) {
   return {Backend::named(settings.backend), settings.num_threads};
 }
 
-/// Threads that an operation with these options uses.
-int num_threads(const HostOptions& options) noexcept;
-
 }  // namespace cuqat::cli

@@ -20,11 +20,11 @@ constexpr std::int64_t kFewElements = 32'768;
 /// Elements that 32-bit counters take for certain.
 constexpr std::int64_t kFlushAfter = std::int64_t{1} << 31;
 
-/// Adds to the totals; several threads may.
-void add_tables(const std::uint32_t* tables, std::uint64_t* counts) {
+/// Adds the counters of each key to its total.
+void add_counters(const std::uint32_t* counters, std::uint64_t* counts) {
   for (std::size_t key = 0; key < kKeys; ++key) {
     std::uint64_t sum = 0;
-    for (std::size_t table = 0; table < kKeyTables; ++table) sum += tables[table * kKeys + key];
+    for (std::size_t i = 0; i < kKeyCounters; ++i) sum += counters[key * kKeyCounters + i];
     counts[key] += sum;
   }
 }
@@ -46,7 +46,7 @@ void accumulate_key_histogram(const Kernels& kernels, DType dtype, std::int64_t 
   if (count < kFewElements) return count_few_keys(element_bytes, x, count, counts);
   const int threads = static_cast<int>(
       std::clamp<std::int64_t>(count / (8 * static_cast<std::int64_t>(kKeys)), 1, num_threads));
-  constexpr std::size_t kTableWords = kKeyTables * kKeys;
+  constexpr std::size_t kTableWords = kKeys * kKeyCounters;
   std::vector<std::uint32_t> tables(static_cast<std::size_t>(threads) * kTableWords);
   for_each_share(count, threads, [&](int share, std::int64_t begin, std::int64_t end) {
     std::uint32_t* const mine = tables.data() + static_cast<std::size_t>(share) * kTableWords;
@@ -55,12 +55,12 @@ void accumulate_key_histogram(const Kernels& kernels, DType dtype, std::int64_t 
                          std::min(kFlushAfter, end - first), mine);
       if (end - first <= kFlushAfter) continue;
 #pragma omp critical(cuqat_key_histogram)
-      add_tables(mine, counts);
+      add_counters(mine, counts);
       std::fill_n(mine, kTableWords, 0u);
     }
   });
   for (int thread = 0; thread < threads; ++thread) {
-    add_tables(tables.data() + static_cast<std::size_t>(thread) * kTableWords, counts);
+    add_counters(tables.data() + static_cast<std::size_t>(thread) * kTableWords, counts);
   }
 }
 

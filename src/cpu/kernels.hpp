@@ -27,9 +27,10 @@ constexpr std::int64_t kErrorBlock = 4096;
 /// Columns that the column kernels are given at most.
 constexpr std::int64_t kMaxColumns = 1024;
 
-/// Counting tables that count_keys fills side by side, so that equal neighbours do not wait for
-/// each other's increments.
-constexpr std::size_t kKeyTables = 4;
+/// Counters of a key, side by side; element i counts in number i % kKeyCounters. One counter would
+/// make equal neighbours, as ReLU's zeros are, wait for each other's increments; more take more of
+/// the L1 cache, and apart they would take more of its lines.
+constexpr std::size_t kKeyCounters = 4;
 constexpr std::size_t kKeys = 65'536;
 
 /// The quantizer of a call and the type of its tensors.
@@ -152,9 +153,9 @@ struct Kernels {
   void (*quantization_error_columns)(const TileQuantizer&, const TileScale&, const void* x,
                                      std::int64_t rows, std::int64_t columns, std::int64_t stride,
                                      const ColumnErrors&);
-  /// Adds the keys of fewer than 2^32 elements to kKeyTables tables, one after the other.
+  /// Adds the keys of fewer than 2^32 elements to kKeys * kKeyCounters counters.
   void (*count_keys)(std::size_t element_bytes, const void* x, std::int64_t n,
-                     std::uint32_t* tables);
+                     std::uint32_t* counters);
   void (*linear_bins)(DType, const LinearBins&, const void* x, std::int64_t n, std::int32_t* bins);
   /// Counts the 16 bits after the prefix of the elements (4 or 8 bytes) that match it.
   void (*count_matching)(std::size_t element_bytes, const PrefixMatch&, const void* x,

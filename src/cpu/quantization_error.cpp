@@ -16,14 +16,6 @@ void add(QuantizationError& result, const PartialError& part) {
   result.signal.add(part.signal, 1);
 }
 
-void add(QuantizationError& result, const QuantizationError& part) {
-  result.count += part.count;
-  result.clipped += part.clipped;
-  result.rounding.merge(part.rounding);
-  result.clipping.merge(part.clipping);
-  result.signal.merge(part.signal);
-}
-
 ErrorUnits error_units(const ScaledTensor& tensor, const double* amax, std::int64_t index) {
   const double unit =
       rounding_unit(tensor.quantizer.format, scale_value(tensor, index), amax[index]);
@@ -135,7 +127,7 @@ void quantization_error(const Kernels& kernels, const ScaledTensor& tensor, cons
               }
       // Merging is exact: its order is of no account.
 #pragma omp critical(cuqat_run_errors)
-              add(result[index], part);
+              result[index].merge(part);
             });
       });
 }

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <limits>
 #include <string>
-#include <thread>
 
 namespace cuqat::detail {
 
@@ -44,16 +43,6 @@ void throw_invalid(std::string_view argument, std::string_view value, std::strin
   std::string message(argument);
   message.append(" is ").append(value).append("; it must be ").append(limit);
   throw InvalidArgument(message);
-}
-
-int check_threads(const HostOptions& options) {
-  if (options.num_threads < 0) {
-    throw_invalid("options.num_threads", text(options.num_threads),
-                  "at least 1, or 0 for as many as the machine has");
-  }
-  if (options.num_threads > 0) return options.num_threads;
-  const unsigned hardware = std::thread::hardware_concurrency();
-  return hardware == 0 ? 1 : static_cast<int>(hardware);
 }
 
 void check_view(std::string_view name, ConstTensorView view) {
@@ -121,9 +110,9 @@ ScaledTensor make_unscaled_tensor(ConstTensorView x, const Granularity& granular
   ScaledTensor tensor;
   tensor.dtype = x.dtype();
   tensor.shape = x.shape();
-  tensor.granularity = check_granularity(granularity, x.shape());
+  tensor.granularity = resolve_axis(granularity, x.shape());
   tensor.num_scales = num_scales(tensor.granularity, x.shape());
-  tensor.num_threads = check_threads(options);
+  tensor.num_threads = cuqat::num_threads(options);
   return tensor;
 }
 

@@ -31,12 +31,6 @@ constexpr DType compute_type(DType dtype) noexcept {
   return dtype == DType::kF64 ? DType::kF64 : DType::kF32;
 }
 
-/// Threads to run on: options.num_threads, or as many as the machine has.
-int check_threads(const HostOptions& options);
-
-/// The granularity with its axis counted from the front.
-Granularity check_granularity(const Granularity& granularity, const Shape& shape);
-
 /// Memory, and elements that can exist in memory.
 void check_view(std::string_view name, ConstTensorView view);
 

@@ -1,9 +1,12 @@
 #include "cuqat/backend.hpp"
 
+#include <algorithm>
 #include <string>
+#include <thread>
 
 #include "cpu/cpu_backend.hpp"
 #include "cuqat/error.hpp"
+#include "host/arguments.hpp"
 #include "reference/reference_backend.hpp"
 
 namespace cuqat {
@@ -38,6 +41,15 @@ std::vector<BackendInfo> list_backends() {
   return {usable_backend(cpu::operations()),
           usable_backend(reference::operations()),
           {"cuda", false, std::string(kNoCuda)}};
+}
+
+int num_threads(const HostOptions& options) {
+  if (options.num_threads < 0) {
+    detail::throw_invalid("options.num_threads", detail::text(options.num_threads),
+                          "at least 1, or 0 for as many as the machine has");
+  }
+  if (options.num_threads > 0) return options.num_threads;
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
 }  // namespace cuqat

@@ -129,7 +129,7 @@ void fake_quantize_backward(ConstTensorView dy, ConstTensorView x, const QuantPa
 
 void fake_quantize_backward(ConstTensorView dy, std::span<const std::uint8_t> clip_mask,
                             TensorView dx, const HostOptions& options) {
-  const int num_threads = detail::check_threads(options);
+  const int num_threads = cuqat::num_threads(options);
   detail::check_view("dy", dy);
   detail::check_alike("dx", dx, "dy", dy);
   check_mask(clip_mask.size(), dy.count());

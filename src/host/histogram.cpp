@@ -9,7 +9,7 @@ namespace cuqat {
 
 void accumulate_key_histogram(ConstTensorView x, std::span<std::uint64_t, kNumKeys> counts,
                               const HostOptions& options) {
-  const int num_threads = detail::check_threads(options);
+  const int num_threads = cuqat::num_threads(options);
   detail::check_view("x", x);
   if (x.dtype() == DType::kF64) {
     detail::throw_invalid("x.dtype()", to_string(x.dtype()), "F32, F16 or BF16");
@@ -22,7 +22,7 @@ void accumulate_key_histogram(ConstTensorView x, std::span<std::uint64_t, kNumKe
 void accumulate_linear_histogram(ConstTensorView x, double amax, BinRange range,
                                  std::span<std::uint64_t> counts, const HostOptions& options) {
   constexpr std::size_t kMaxBins = std::size_t{1} << 24;
-  const int num_threads = detail::check_threads(options);
+  const int num_threads = cuqat::num_threads(options);
   detail::check_view("x", x);
   if (!std::isfinite(amax) || !(amax > 0.0)) {
     detail::throw_invalid("amax", detail::text(amax), "positive and finite");

@@ -28,7 +28,7 @@ std::vector<double> checked_order_statistics(std::span<const ConstTensorView> ba
                                              const HostOptions& options) {
   std::vector<double> result(ranks.size());
   options.backend.operations().order_statistics(batches, order, ranks, result.data(),
-                                                detail::check_threads(options));
+                                                cuqat::num_threads(options));
   return result;
 }
 
@@ -37,7 +37,7 @@ std::vector<double> checked_order_statistics(std::span<const ConstTensorView> ba
 std::vector<double> order_statistics(std::span<const ConstTensorView> batches, OrderBy order,
                                      std::span<const std::int64_t> ranks,
                                      const HostOptions& options) {
-  detail::check_threads(options);
+  cuqat::num_threads(options);
   for (std::size_t i = 0; i < batches.size(); ++i) {
     const std::string name = "batches[" + detail::text(i) + "]";
     detail::check_view(name, batches[i]);

@@ -33,6 +33,14 @@ void Statistics::merge(const Statistics& other) noexcept {
   max = std::max(max, other.max);
 }
 
+void QuantizationError::merge(const QuantizationError& other) noexcept {
+  count += other.count;
+  clipped += other.clipped;
+  rounding.merge(other.rounding);
+  clipping.merge(other.clipping);
+  signal.merge(other.signal);
+}
+
 void SquaredSum::merge(const SquaredSum& other) noexcept {
   *this = split(join(*this) + join(other));
 }

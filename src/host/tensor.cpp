@@ -34,34 +34,32 @@ Shape::Shape(std::span<const std::int64_t> extents) {
   rank_ = static_cast<int>(extents.size());
 }
 
-namespace detail {
-
-Granularity check_granularity(const Granularity& granularity, const Shape& shape) {
+Granularity resolve_axis(const Granularity& granularity, const Shape& shape) {
   Granularity result = granularity;
   if (granularity.kind == Granularity::Kind::kChannel) {
     const int rank = shape.rank();
     if (granularity.axis < -rank || granularity.axis >= rank) {
-      throw_invalid("granularity.axis", text(granularity.axis),
-                    rank == 0 ? "an axis, and a tensor of rank 0 has none"
-                              : "in [" + text(-rank) + ", " + text(rank) + ")");
+      detail::throw_invalid("granularity.axis", detail::text(granularity.axis),
+                            rank == 0
+                                ? "an axis, and a tensor of rank 0 has none"
+                                : "in [" + detail::text(-rank) + ", " + detail::text(rank) + ")");
     }
     if (result.axis < 0) result.axis += rank;
   }
   if (granularity.kind == Granularity::Kind::kGroup) {
     if (granularity.group_size < 1) {
-      throw_invalid("granularity.group_size", text(granularity.group_size), "at least 1");
+      detail::throw_invalid("granularity.group_size", detail::text(granularity.group_size),
+                            "at least 1");
     }
     if (shape.rank() == 0) {
-      throw_invalid("the rank of a tensor with groups", "0", "at least 1");
+      detail::throw_invalid("the rank of a tensor with groups", "0", "at least 1");
     }
   }
   return result;
 }
 
-}  // namespace detail
-
 std::int64_t num_scales(const Granularity& granularity, const Shape& shape) {
-  const Granularity checked = detail::check_granularity(granularity, shape);
+  const Granularity checked = resolve_axis(granularity, shape);
   switch (checked.kind) {
     case Granularity::Kind::kTensor:
       return 1;

@@ -207,6 +207,25 @@ TEST(Collector, RefusesWhatDoesNotFitAndStaysAsItWas) {
   EXPECT_EQ(collector.save(), before);
 }
 
+TEST(Collector, MergesAnAxisCountedFromTheLast) {
+  const Numbers x(DType::kF32, normal_sample(60, 78));
+  CalibrationCollector both(DType::kF32, Granularity::channel(1));
+  both.observe(x.view(Shape{10, 6}));
+  both.observe(x.view(Shape{10, 6}));
+  CalibrationCollector from_first(DType::kF32, Granularity::channel(1));
+  from_first.observe(x.view(Shape{10, 6}));
+  CalibrationCollector from_last(DType::kF32, Granularity::channel(-1));
+  from_last.merge(from_first);
+  from_last.merge(from_first);
+  const CalibrationOptions minmax;
+  EXPECT_EQ(from_last.compute(minmax).params.scale, both.compute(minmax).params.scale);
+  from_first.merge(CalibrationCollector(DType::kF32, Granularity::channel(-1)));
+  EXPECT_THROW(from_first.merge(CalibrationCollector(DType::kF32, Granularity::channel(-2))),
+               InvalidArgument);
+  EXPECT_THROW(from_last.merge(CalibrationCollector(DType::kF32, Granularity::channel(0))),
+               InvalidArgument);
+}
+
 TEST(Collector, CopiesAreIndependentAndMovesTakeEverything) {
   const Numbers x(DType::kF32, normal_sample(60, 77));
   CalibrationCollector original(DType::kF32);

@@ -137,6 +137,27 @@ TEST_P(GranularityOf, ChannelsSpanBatches) {
               "two batches");
 }
 
+TEST(LargeChannels, AreTensorsOfTheirOwn) {
+  // More elements a channel than are ever sorted, on the first axis (one run in memory), the last
+  // (single elements) and between (short runs); one channel mostly NaN.
+  constexpr std::int64_t kEach = 70'007;
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    std::vector<double> values = heavy_tailed_sample(3 * kEach, 46);
+    for (std::size_t i = 2; i < values.size(); i += 3) {
+      if (i % 5 != 0) values[i] = std::nan("");
+    }
+    const Numbers x(dtype, values);
+    const std::vector<CalibrationOptions> methods{
+        {.method = CalibMethod::kPercentile, .percentile = 99.0},
+        {.method = CalibMethod::kEntropy},
+        {.method = CalibMethod::kMse, .symmetric = false}};
+    expect_slices_alone(x, Shape{3, kEach}, Granularity::channel(0), methods);
+    expect_slices_alone(x, Shape{kEach, 3}, Granularity::channel(-1), methods);
+    expect_slices_alone(x, Shape{7, 3, kEach / 7}, Granularity::channel(1), methods);
+    expect_slices_alone(x, Shape{3 * kEach}, Granularity::group(kEach + 1), methods);
+  }
+}
+
 TEST_P(GranularityOf, AChannelWithoutElementsOrOfZerosHasScaleOne) {
   std::vector<double> values = normal_sample(30, 45);
   for (std::size_t i = 10; i < 20; ++i) values[i] = 0.0;

@@ -22,8 +22,14 @@ template <Format kFormat>
 void expect_codes_of(const SmallFloat& type, double value) {
   for (const bool saturate : {true, false}) {
     for (const double x : {value, -value}) {
-      EXPECT_EQ(scalar::fp8_encode<kFormat>(x, saturate), expected_code(type, x, saturate))
+      const std::uint32_t expected = expected_code(type, x, saturate);
+      EXPECT_EQ(scalar::fp8_encode<kFormat>(x, saturate), expected)
           << std::hexfloat << x << " saturate " << saturate;
+      const double rounded = scalar::fp8_round<kFormat>(x, saturate);
+      const double number = decode(type, expected);
+      EXPECT_TRUE(std::isnan(number) ? std::isnan(rounded)
+                                     : scalar::to_bits(rounded) == scalar::to_bits(number))
+          << std::hexfloat << x << " saturate " << saturate << " became " << rounded;
     }
   }
 }

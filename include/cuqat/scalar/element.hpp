@@ -81,8 +81,7 @@ CUQAT_HD Quantized<C> fake_quantize_element(const Q& q, C x, C scale, std::int32
     clipped = !(unclamped >= low && unclamped <= high);
   } else {
     const C quotient = x / scale;
-    const std::uint8_t code = fp8_encode<Q::kFormat>(quotient, q.saturate);
-    value = fp8_decode<Q::kFormat, C>(code) * scale;
+    value = fp8_round<Q::kFormat>(quotient, q.saturate) * scale;
     clipped = !fp8_in_range<Q::kFormat>(quotient);
   }
   value = is_nan(x) ? quiet_nan<C>() : value;

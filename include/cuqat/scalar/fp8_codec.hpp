@@ -76,6 +76,31 @@ CUQAT_HD constexpr std::uint8_t fp8_encode(C value, bool saturate) {
   return static_cast<std::uint8_t>(static_cast<std::uint8_t>(code) | sign);
 }
 
+/// decode(encode(value)) without passing through the code; NaN gives a NaN.
+/// Adding a power of two whose last place is the format's step at this magnitude rounds to a
+/// multiple of that step, to nearest even; below the normal numbers the step stays the same.
+template <Format kFormat, typename C>
+CUQAT_HD constexpr C fp8_round(C value, bool saturate) {
+  using Fp8 = Fp8Traits<kFormat>;
+  using Traits = FloatTraits<C>;
+  using Bits = typename Traits::Bits;
+  constexpr C kMax = static_cast<C>(Fp8::kMax);
+  constexpr C kOverflow =
+      from_bits(kFormat == Format::kE4M3 ? Traits::kQuietNaN : Traits::kInfinity);
+  constexpr Bits kLeastBinade = to_bits(power_of_two<C>(1 - Fp8::kBias));
+  constexpr Bits kToMagic = static_cast<Bits>(Traits::kMantissaBits - Fp8::kMantissaBits)
+                            << Traits::kMantissaBits;
+  const C positive = magnitude(value);
+  const C bounded = positive > kMax ? kMax : positive;  // a NaN stays one
+  const Bits own_binade = to_bits(bounded) & Traits::kInfinity;
+  const Bits binade = own_binade > kLeastBinade ? own_binade : kLeastBinade;
+  const C magic = from_bits(static_cast<Bits>(binade + kToMagic));
+  const C rounded = (bounded + magic) - magic;
+  const bool is_number = saturate || fp8_in_range<kFormat>(value) || is_nan(value);
+  const C result = is_number ? rounded : kOverflow;
+  return with_sign_of(result, value);
+}
+
 /// Exact. C is float or double.
 template <Format kFormat, typename C>
 CUQAT_HD constexpr C fp8_decode(std::uint8_t code) {

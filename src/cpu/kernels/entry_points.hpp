@@ -35,7 +35,7 @@ void quantization_error_columns(const TileQuantizer& quantizer, const TileScale&
                                 const void* x, std::int64_t rows, std::int64_t columns,
                                 std::int64_t stride, const ColumnErrors& result);
 
-void count_keys(std::size_t element_bytes, const void* x, std::int64_t n, std::uint32_t* tables);
+void count_keys(std::size_t element_bytes, const void* x, std::int64_t n, std::uint32_t* counters);
 void linear_bins(DType dtype, const LinearBins& layout, const void* x, std::int64_t n,
                  std::int32_t* bins);
 void count_matching(std::size_t element_bytes, const PrefixMatch& match, const void* x,

@@ -5,42 +5,33 @@
 
 namespace cuqat::cpu::CUQAT_ISA {
 
-void count_keys(std::size_t element_bytes, const void* x, std::int64_t n, std::uint32_t* tables) {
-  std::uint32_t* const table0 = tables;
-  std::uint32_t* const table1 = tables + kKeys;
-  std::uint32_t* const table2 = tables + 2 * kKeys;
-  std::uint32_t* const table3 = tables + 3 * kKeys;
-  const std::int64_t whole = n / 4;
-  if (element_bytes == 2) {
-    for (std::int64_t i = 0; i < whole; ++i) {
-      const auto four = load<std::uint64_t>(x, i);
-      ++table0[four & 0xffff];
-      ++table1[(four >> 16) & 0xffff];
-      ++table2[(four >> 32) & 0xffff];
-      ++table3[four >> 48];
+namespace {
+
+/// A key is the leading 16 bits, the last two bytes of an element: loading just them costs less
+/// than taking a wider word apart.
+template <std::size_t kBytes>
+void count_leading_bits(const void* x, std::int64_t n, std::uint32_t* counters) {
+  constexpr std::int64_t kStep = 8;
+  static_assert(kStep % kKeyCounters == 0);
+  const auto key = [&](std::int64_t i) {
+    return load<std::uint16_t>(static_cast<const char*>(x) + (kBytes - 2),
+                               i * static_cast<std::int64_t>(kBytes / 2));
+  };
+  const std::int64_t whole = n / kStep * kStep;
+  for (std::int64_t i = 0; i < whole; i += kStep) {
+    for (std::int64_t j = 0; j < kStep; ++j) {
+      ++counters[key(i + j) * kKeyCounters + static_cast<std::size_t>(j) % kKeyCounters];
     }
-    for (std::int64_t i = whole * 4; i < n; ++i) ++table0[load<std::uint16_t>(x, i)];
-    return;
   }
-  if (element_bytes == 8) {
-    for (std::int64_t i = 0; i < whole; ++i) {
-      ++table0[load<std::uint64_t>(x, 4 * i) >> 48];
-      ++table1[load<std::uint64_t>(x, 4 * i + 1) >> 48];
-      ++table2[load<std::uint64_t>(x, 4 * i + 2) >> 48];
-      ++table3[load<std::uint64_t>(x, 4 * i + 3) >> 48];
-    }
-    for (std::int64_t i = whole * 4; i < n; ++i) ++table0[load<std::uint64_t>(x, i) >> 48];
-    return;
-  }
-  for (std::int64_t i = 0; i < whole; ++i) {
-    const auto first = load<std::uint64_t>(x, 2 * i);
-    const auto second = load<std::uint64_t>(x, 2 * i + 1);
-    ++table0[(first >> 16) & 0xffff];
-    ++table1[first >> 48];
-    ++table2[(second >> 16) & 0xffff];
-    ++table3[second >> 48];
-  }
-  for (std::int64_t i = whole * 4; i < n; ++i) ++table0[load<std::uint32_t>(x, i) >> 16];
+  for (std::int64_t i = whole; i < n; ++i) ++counters[key(i) * kKeyCounters];
+}
+
+}  // namespace
+
+void count_keys(std::size_t element_bytes, const void* x, std::int64_t n, std::uint32_t* counters) {
+  if (element_bytes == 2) return count_leading_bits<2>(x, n, counters);
+  if (element_bytes == 4) return count_leading_bits<4>(x, n, counters);
+  count_leading_bits<8>(x, n, counters);
 }
 
 namespace {
