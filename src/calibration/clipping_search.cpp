@@ -13,6 +13,7 @@ namespace {
 
 constexpr int kSteps = 400;      ///< Candidates of the coarse line search.
 constexpr int kRefinement = 16;  ///< Each step is cut into so many around the best.
+constexpr int kUnit = kSteps * kRefinement;
 constexpr int kAffineGrid = 20;  ///< Candidates of each end in the coarse affine grid.
 constexpr std::size_t kMaxBuckets = 4096;
 
@@ -182,18 +183,20 @@ ClippingCost ClippingSearch::cost(Range range) const {
   return dtype_ == DType::kF64 ? cost_in<double>(params) : cost_in<float>(params);
 }
 
-ClippingSearch::Candidate ClippingSearch::evaluate(Range range, double clipping_weight) const {
-  const ClippingCost c = cost(range);
-  return {c.rounding + clipping_weight * c.clipping, range};
+Range ClippingSearch::range_of(Ends ends) const {
+  return {low_ * (static_cast<double>(ends.low) / kUnit),
+          high_ * (static_cast<double>(ends.high) / kUnit)};
 }
 
-void ClippingSearch::search_symmetric(double clipping_weight,
-                                      std::vector<Candidate>& candidates) const {
-  const auto try_at = [&](int numerator, int denominator) {
-    const double amax = high_ * (static_cast<double>(numerator) / denominator);
-    candidates.push_back(evaluate({-amax, amax}, clipping_weight));
-  };
-  for (int i = 1; i <= kSteps; ++i) try_at(i, kSteps);
+ClippingSearch::Candidate ClippingSearch::evaluate(Ends ends, double clipping_weight) {
+  const auto [known, is_new] = known_costs_.try_emplace(ends);
+  if (is_new) known->second = cost(range_of(ends));
+  return {known->second.rounding + clipping_weight * known->second.clipping, ends};
+}
+
+void ClippingSearch::search_symmetric(double clipping_weight, std::vector<Candidate>& candidates) {
+  const auto try_at = [&](int end) { candidates.push_back(evaluate({end, end}, clipping_weight)); };
+  for (int i = 1; i <= kSteps; ++i) try_at(i * kRefinement);
   std::vector<int> order(kSteps);
   for (int i = 0; i < kSteps; ++i) order[static_cast<std::size_t>(i)] = i;
   constexpr int kNumRefined = 3;
@@ -205,26 +208,18 @@ void ClippingSearch::search_symmetric(double clipping_weight,
   for (int best = 0; best < kNumRefined; ++best) {
     const int center = (order[static_cast<std::size_t>(best)] + 1) * kRefinement;
     for (int j = center - kRefinement + 1; j < center + kRefinement; ++j) {
-      if (j != center && j > 0 && j <= kSteps * kRefinement) try_at(j, kSteps * kRefinement);
+      if (j != center && j > 0 && j <= kUnit) try_at(j);
     }
   }
 }
 
-void ClippingSearch::search_affine(double clipping_weight,
-                                   std::vector<Candidate>& candidates) const {
-  constexpr int kUnit = kSteps * kRefinement;  // ends are whole multiples of 1 / kUnit
-  struct Ends {
-    int low;
-    int high;
-  };
+void ClippingSearch::search_affine(double clipping_weight, std::vector<Candidate>& candidates) {
   const bool has_low = low_ < 0.0;
   const bool has_high = high_ > 0.0;
   Ends best{kUnit, kUnit};
   double best_cost = std::numeric_limits<double>::infinity();
   const auto try_at = [&](Ends ends) {
-    const Range range{low_ * (static_cast<double>(ends.low) / kUnit),
-                      high_ * (static_cast<double>(ends.high) / kUnit)};
-    candidates.push_back(evaluate(range, clipping_weight));
+    candidates.push_back(evaluate(ends, clipping_weight));
     if (candidates.back().cost < best_cost) {
       best_cost = candidates.back().cost;
       best = ends;
@@ -255,7 +250,7 @@ void ClippingSearch::search_affine(double clipping_weight,
 }
 
 std::vector<Range> ClippingSearch::best(double clipping_weight, std::size_t num_wanted,
-                                        double slack) const {
+                                        double slack) {
   std::vector<Candidate> candidates;
   if (symmetric_) {
     search_symmetric(clipping_weight, candidates);
@@ -267,13 +262,15 @@ std::vector<Range> ClippingSearch::best(double clipping_weight, std::size_t num_
   std::partial_sort(candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(num),
                     candidates.end(), [&](const Candidate& a, const Candidate& b) {
                       if (a.cost != b.cost) return a.cost < b.cost;
-                      if (width(a.range) != width(b.range)) return width(a.range) > width(b.range);
-                      return a.range.high > b.range.high;
+                      const Range range_a = range_of(a.ends);
+                      const Range range_b = range_of(b.ends);
+                      if (width(range_a) != width(range_b)) return width(range_a) > width(range_b);
+                      return range_a.high > range_b.high;
                     });
   std::vector<Range> result;
   for (std::size_t i = 0; i < num; ++i) {
     if (i > 0 && candidates[i].cost > candidates[0].cost * (1.0 + slack)) break;
-    result.push_back(candidates[i].range);
+    result.push_back(range_of(candidates[i].ends));
   }
   return result;
 }

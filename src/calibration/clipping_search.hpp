@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <unordered_map>
 #include <vector>
 
 #include "calibration/distribution.hpp"
@@ -50,6 +51,7 @@ class SortedMoments {
 /// Evaluates candidate ranges in O(levels): all elements that get one code are a run of the sorted
 /// values, and with prefix sums of n, x and x^2 their error is Sxx - 2 y Sx + y^2 n. Where the runs
 /// end is decided by the element functions themselves, so ties and rounding are the real ones.
+/// Costs are kept: a search with another weight asks for many of the same.
 class ClippingSearch {
  public:
   /// Of magnitudes for a symmetric search, of signed values for an affine one. `moments` must
@@ -57,8 +59,8 @@ class ClippingSearch {
   ClippingSearch(const SortedMoments& moments, const Quantizer& quantizer, bool symmetric,
                  DType dtype);
 
-  /// Cost of a range; a symmetric one is [-amax, amax].
-  [[nodiscard]] ClippingCost cost(Range range) const;
+  [[nodiscard]] const Quantizer& quantizer() const noexcept { return quantizer_; }
+  [[nodiscard]] bool symmetric() const noexcept { return symmetric_; }
 
   /// The best ranges by rounding + weight * clipping, best first: those that cost at most
   /// (1 + slack) times the least, `num_wanted` at most.
@@ -66,17 +68,30 @@ class ClippingSearch {
   /// Affine: both ends scaled alike by i / 400; all pairs of twentieths; then each end in turn by
   /// steps of 1 / 400 and of 1 / 6400 around the best.
   [[nodiscard]] std::vector<Range> best(double clipping_weight, std::size_t num_wanted,
-                                        double slack) const;
+                                        double slack);
 
  private:
+  /// A range's ends, as multiples of 1 / 6400 of the widest range's.
+  struct Ends {
+    int low;
+    int high;
+    friend constexpr bool operator==(Ends, Ends) = default;
+  };
+  struct HashOfEnds {
+    std::size_t operator()(Ends ends) const noexcept {
+      return static_cast<std::size_t>(ends.low) * 8191 + static_cast<std::size_t>(ends.high);
+    }
+  };
   struct Candidate {
     double cost;
-    Range range;
+    Ends ends;
   };
-  [[nodiscard]] Candidate evaluate(Range range, double clipping_weight) const;
-  void search_symmetric(double clipping_weight, std::vector<Candidate>& candidates) const;
-  void search_affine(double clipping_weight, std::vector<Candidate>& candidates) const;
+  [[nodiscard]] Range range_of(Ends ends) const;
+  [[nodiscard]] Candidate evaluate(Ends ends, double clipping_weight);
+  void search_symmetric(double clipping_weight, std::vector<Candidate>& candidates);
+  void search_affine(double clipping_weight, std::vector<Candidate>& candidates);
 
+  [[nodiscard]] ClippingCost cost(Range range) const;
   template <typename Q, typename C>
   [[nodiscard]] ClippingCost cost_as(C scale, std::int32_t zero_point) const;
   template <typename C>
@@ -88,6 +103,7 @@ class ClippingSearch {
   DType dtype_;
   double low_ = 0.0;  ///< Widest range: it contains 0.
   double high_ = 0.0;
+  std::unordered_map<Ends, ClippingCost, HashOfEnds> known_costs_;
 };
 
 }  // namespace cuqat::calibration

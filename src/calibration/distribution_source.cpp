@@ -119,9 +119,7 @@ std::vector<std::uint64_t> DistributionSource::linear_histogram(BinRange range,
   return bins;
 }
 
-QuantizationError DistributionSource::error(const Quantizer& quantizer,
-                                            ScaleZeroPoint params) const {
-  const QuantParams one = single_scale_params(quantizer, params);
+QuantizationError DistributionSource::sum_errors(const QuantParams& params) const {
   HostOptions serial = options_;
   serial.num_threads = 1;
   // A part a thread would be enough, but parts of one size keep the threads busy to the end.
@@ -136,9 +134,9 @@ QuantizationError DistributionSource::error(const Quantizer& quantizer,
     const auto values = std::span(values_.values).subspan(begin, size);
     const auto counts = std::span(values_.counts).subspan(begin, size);
     if (dtype() == DType::kF64) {
-      add_errors<double>(values, counts, one, amax, serial, parts[index]);
+      add_errors<double>(values, counts, params, amax, serial, parts[index]);
     } else {
-      add_errors<float>(values, counts, one, amax, serial, parts[index]);
+      add_errors<float>(values, counts, params, amax, serial, parts[index]);
     }
   });
   QuantizationError result;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <deque>
 #include <limits>
 #include <optional>
 #include <string>
@@ -88,7 +89,8 @@ Distribution scaled(const Distribution& values, int exponent) {
   return result;
 }
 
-/// The values that clipping ranges are searched on, made ready once for all methods and formats.
+/// The values that clipping ranges are searched on, made ready once for all methods and formats,
+/// and the searches.
 class SearchTables {
  public:
   explicit SearchTables(const Source& source) : source_(source) {
@@ -99,15 +101,14 @@ class SearchTables {
     if (std::abs(exponent) > kSafeExponent) exponent_ = exponent;
   }
 
-  /// The values are times 2^-exponent().
-  const SortedMoments& of(OrderBy order) {
-    Table& table = order == OrderBy::kMagnitude ? magnitudes_ : values_;
-    if (!table.moments) {
-      const Distribution& values = source_.search_values(order);
-      if (exponent_ != 0) table.near_one = scaled(values, -exponent_);
-      table.moments.emplace(exponent_ != 0 ? table.near_one : values);
+  /// Its ranges are times 2^-exponent().
+  ClippingSearch& search_for(const CalibrationOptions& options) {
+    const Quantizer quantizer = quantizer_of(options);
+    for (ClippingSearch& search : searches_) {
+      if (search.quantizer() == quantizer && search.symmetric() == options.symmetric) return search;
     }
-    return *table.moments;
+    const OrderBy order = options.symmetric ? OrderBy::kMagnitude : OrderBy::kValue;
+    return searches_.emplace_back(moments(order), quantizer, options.symmetric, source_.dtype());
   }
   [[nodiscard]] int exponent() const noexcept { return exponent_; }
 
@@ -116,19 +117,28 @@ class SearchTables {
     Distribution near_one;
     std::optional<SortedMoments> moments;
   };
+
+  const SortedMoments& moments(OrderBy order) {
+    Table& table = order == OrderBy::kMagnitude ? magnitudes_ : values_;
+    if (!table.moments) {
+      const Distribution& values = source_.search_values(order);
+      if (exponent_ != 0) table.near_one = scaled(values, -exponent_);
+      table.moments.emplace(exponent_ != 0 ? table.near_one : values);
+    }
+    return *table.moments;
+  }
+
   const Source& source_;
   int exponent_ = 0;
   Table magnitudes_;
   Table values_;
+  std::deque<ClippingSearch> searches_;
 };
 
 std::vector<Range> finalists(const Source& source, SearchTables& tables,
                              const CalibrationOptions& options, double weight) {
-  const SortedMoments& moments =
-      tables.of(options.symmetric ? OrderBy::kMagnitude : OrderBy::kValue);
   const double slack = source.search_is_exact() ? kRoundingSlack : kBinningSlack;
-  const ClippingSearch search(moments, quantizer_of(options), options.symmetric, source.dtype());
-  std::vector<Range> result = search.best(weight, kNumFinalists, slack);
+  std::vector<Range> result = tables.search_for(options).best(weight, kNumFinalists, slack);
   if (tables.exponent() == 0) return result;
   for (Range& range : result) {
     range = within_observed(source, std::ldexp(range.low, tables.exponent()),

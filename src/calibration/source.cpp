@@ -38,12 +38,15 @@ Distribution distribution_of_bins(std::span<const std::uint64_t> bins, BinRange 
 
 }  // namespace
 
-QuantParams single_scale_params(const Quantizer& quantizer, ScaleZeroPoint params) {
+QuantizationError Source::error(const Quantizer& quantizer, ScaleZeroPoint params) const {
+  for (const KnownError& known : known_errors_) {
+    if (known.quantizer == quantizer && known.params == params) return known.error;
+  }
   QuantParams one;
   one.quantizer = quantizer;
   one.scale = {params.scale};
   one.zero_point = {params.zero_point};
-  return one;
+  return known_errors_.emplace_back(KnownError{quantizer, params, sum_errors(one)}).error;
 }
 
 const Distribution& Source::binned(OrderBy order) const {

@@ -12,9 +12,6 @@
 
 namespace cuqat::calibration {
 
-/// Parameters of a tensor with one scale.
-QuantParams single_scale_params(const Quantizer& quantizer, ScaleZeroPoint params);
-
 /// Of up to so many f32 or f64 elements a clipping search looks at each value.
 inline constexpr std::int64_t kMaxSearchedElements = 65'536;
 
@@ -39,9 +36,9 @@ class Source {
   /// Equal bins as accumulate_linear_histogram defines them.
   [[nodiscard]] virtual std::vector<std::uint64_t> linear_histogram(BinRange range,
                                                                     std::size_t num_bins) const = 0;
-  /// Error of quantizing everything with one scale; its unit is statistics().amax().
-  [[nodiscard]] virtual QuantizationError error(const Quantizer& quantizer,
-                                                ScaleZeroPoint params) const = 0;
+  /// Error of quantizing everything with one scale; its unit is statistics().amax(). Methods often
+  /// ask for the same again: answers are kept.
+  [[nodiscard]] QuantizationError error(const Quantizer& quantizer, ScaleZeroPoint params) const;
   /// Values to search a clipping range on: the distinct values, or bins of more f32 or f64 elements
   /// than kMaxSearchedElements.
   [[nodiscard]] virtual const Distribution& search_values(OrderBy order) const = 0;
@@ -51,6 +48,7 @@ class Source {
   [[nodiscard]] bool search_is_exact() const noexcept { return is_exact() && !searches_bins(); }
 
  protected:
+  [[nodiscard]] virtual QuantizationError sum_errors(const QuantParams& params) const = 0;
   /// Depends on the elements alone, so that tensors and saved statistics are searched alike.
   [[nodiscard]] bool searches_bins() const noexcept {
     return must_search_bins(dtype_, statistics_);
@@ -63,6 +61,12 @@ class Source {
   Statistics statistics_;
   mutable Distribution binned_magnitudes_;  ///< Made when first asked for.
   mutable Distribution binned_values_;
+  struct KnownError {
+    Quantizer quantizer;
+    ScaleZeroPoint params;
+    QuantizationError error;
+  };
+  mutable std::vector<KnownError> known_errors_;
 };
 
 /// A distribution in memory, exact or coarsened. It must outlive the source.
@@ -74,12 +78,11 @@ class DistributionSource final : public Source {
       OrderBy order, std::span<const std::int64_t> ranks) const override;
   [[nodiscard]] std::vector<std::uint64_t> linear_histogram(BinRange range,
                                                             std::size_t num_bins) const override;
-  [[nodiscard]] QuantizationError error(const Quantizer& quantizer,
-                                        ScaleZeroPoint params) const override;
   [[nodiscard]] const Distribution& search_values(OrderBy order) const override;
   [[nodiscard]] bool is_exact() const noexcept override { return exact_; }
 
  private:
+  [[nodiscard]] QuantizationError sum_errors(const QuantParams& params) const override;
   [[nodiscard]] const Distribution& sorted(OrderBy order) const;
 
   const Distribution& values_;
@@ -97,14 +100,14 @@ class TensorSource final : public Source {
       OrderBy order, std::span<const std::int64_t> ranks) const override;
   [[nodiscard]] std::vector<std::uint64_t> linear_histogram(BinRange range,
                                                             std::size_t num_bins) const override;
-  [[nodiscard]] QuantizationError error(const Quantizer& quantizer,
-                                        ScaleZeroPoint params) const override;
   [[nodiscard]] const Distribution& search_values(OrderBy order) const override {
     return binned(order);
   }
   [[nodiscard]] bool is_exact() const noexcept override { return true; }
 
  private:
+  [[nodiscard]] QuantizationError sum_errors(const QuantParams& params) const override;
+
   std::span<const ConstTensorView> batches_;
   HostOptions options_;
 };

@@ -19,12 +19,11 @@ std::vector<std::uint64_t> TensorSource::linear_histogram(BinRange range,
   return bins;
 }
 
-QuantizationError TensorSource::error(const Quantizer& quantizer, ScaleZeroPoint params) const {
-  const QuantParams one = single_scale_params(quantizer, params);
+QuantizationError TensorSource::sum_errors(const QuantParams& params) const {
   const double amax = statistics().amax();
   QuantizationError result;
   for (const ConstTensorView& batch : batches_) {
-    result.merge(quantization_error(batch, one, std::span(&amax, 1), options_).front());
+    result.merge(quantization_error(batch, params, std::span(&amax, 1), options_).front());
   }
   return result;
 }
