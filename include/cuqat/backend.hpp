@@ -44,14 +44,17 @@ struct BackendInfo {
 /// Every backend this version knows, usable or not.
 std::vector<BackendInfo> list_backends();
 
+/// Most threads of one call.
+inline constexpr int kMaxThreads = 1024;
+
 /// Where and how a host operation runs. Results never depend on it.
 struct HostOptions {
   Backend backend = Backend::automatic();
-  int num_threads = 0;  ///< 0: as many as the machine has.
+  int num_threads = 0;  ///< At most kMaxThreads; 0: as many as the machine has.
 };
 
 /// Threads that a call with these options runs on.
-/// @throws InvalidArgument where options.num_threads is negative.
+/// @throws InvalidArgument where options.num_threads is negative or above kMaxThreads.
 int num_threads(const HostOptions& options);
 
 }  // namespace cuqat

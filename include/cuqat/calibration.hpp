@@ -62,9 +62,10 @@ struct CalibrationResult {
   QuantParams params;        ///< Ready for quantize and fake_quantize.
   std::vector<double> low;   ///< Lower end of the chosen range, one for each scale.
   std::vector<double> high;  ///< Upper end.
-  /// True where the range is what the method gives on the data itself; false where values were
-  /// binned for the search (kMse and kSqnr of many f32 or f64 elements) or coarsened by a
-  /// collector. docs/calibration.md has the table.
+  /// True where the range is what the method gives on the data itself and the costs are those of
+  /// the data; false where values were binned for the search (kMse and kSqnr of many f32 or f64
+  /// elements; the costs are exact then) or coarsened by a collector. docs/calibration.md has the
+  /// table.
   bool exact = true;
   double clipped = 0.0;  ///< Share of the finite elements that is clipped.
   double mse = 0.0;      ///< Mean squared error of the finite elements; may leave f64 for f64 data.
@@ -107,7 +108,8 @@ inline constexpr std::size_t kMaxExactValues = std::size_t{1} << 20;
 /// counts and statistics staying exact, and results say exact = false. Whether that happens depends
 /// on the observed values alone, not on how they came.
 ///
-/// One thread at a time; separate collectors are independent.
+/// One thread at a time, also to read: a collector puts off work until it is asked. Separate
+/// collectors are independent.
 class CalibrationCollector {
  public:
   /// For tensors of this dtype. Granularity: tensor or channel (a group has no meaning across
@@ -162,7 +164,7 @@ class CalibrationCollector {
 
 /// Exponential moving average of batch extremes: low += momentum * (batch low - low). The first
 /// batch with a finite element is taken as it is; batches without one change nothing. The answer
-/// depends on the order of the batches, by definition.
+/// depends on the order of the batches, by definition. Computed in f64; low never exceeds high.
 class MovingAverageMinMax {
  public:
   /// @throws InvalidArgument for a momentum outside (0, 1].
@@ -190,6 +192,7 @@ class AmaxHistory {
   /// The largest of the last `length`; 0 before the first.
   [[nodiscard]] double amax() const noexcept;
   /// amax() * 2^margin / qmax(quantizer), as range_to_scale computes it.
+  /// @throws InvalidArgument where amax() * 2^margin is not finite in the dtype's compute type.
   [[nodiscard]] double scale(const Quantizer& quantizer, DType dtype, int margin = 0) const;
 
  private:

@@ -69,7 +69,7 @@ void fake_quantize(ConstTensorView x, const QuantParams& params, TensorView y,
 
 /// Straight-through gradient: dx = dy where x is not clipped (as fake_quantize's mask says), else
 /// +0, also where dy is NaN or infinite.
-/// Shape:  dy, x and dx alike, of one dtype; dx may be dy itself.
+/// Shape:  dy, x and dx alike, of one dtype; dx may be dy or x itself.
 /// Order:  as quantize.
 /// Agrees: bit for bit on every backend.
 /// @throws InvalidArgument as fake_quantize.

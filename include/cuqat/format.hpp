@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string_view>
 
+#include "cuqat/host_device.hpp"
+
 namespace cuqat {
 
 /// Element type of a tensor of real numbers.
@@ -45,12 +47,12 @@ struct Quantizer {
   friend constexpr bool operator==(const Quantizer&, const Quantizer&) = default;
 };
 
-constexpr bool is_integer(Format format) noexcept {
+CUQAT_HD constexpr bool is_integer(Format format) noexcept {
   return format == Format::kInt8 || format == Format::kInt4;
 }
 
 /// Least code of an integer format, or minus the largest finite value of an FP8 format.
-constexpr int qmin(const Quantizer& q) noexcept {
+CUQAT_HD constexpr int qmin(const Quantizer& q) noexcept {
   switch (q.format) {
     case Format::kInt8:
       return q.narrow_range ? -127 : -128;
@@ -65,7 +67,7 @@ constexpr int qmin(const Quantizer& q) noexcept {
 }
 
 /// Largest code of an integer format, or the largest finite value of an FP8 format.
-constexpr int qmax(const Quantizer& q) noexcept {
+CUQAT_HD constexpr int qmax(const Quantizer& q) noexcept {
   switch (q.format) {
     case Format::kInt8:
       return 127;
@@ -79,7 +81,7 @@ constexpr int qmax(const Quantizer& q) noexcept {
   return 0;
 }
 
-constexpr std::size_t dtype_bytes(DType dtype) noexcept {
+CUQAT_HD constexpr std::size_t dtype_bytes(DType dtype) noexcept {
   switch (dtype) {
     case DType::kF32:
       return 4;

@@ -154,10 +154,26 @@ void Accumulator::observe_channels(ConstTensorView batch, const HostOptions& opt
   const std::vector<Statistics> parts = cuqat::statistics(batch, granularity, options);
   resize(parts.size());
   for (std::size_t i = 0; i < parts.size(); ++i) statistics[i].merge(parts[i]);
-  parallel_for(static_cast<std::int64_t>(parts.size()), options, [&](std::int64_t i) {
-    add(static_cast<std::size_t>(i), distribution_of_scale(batch, granularity, i));
-  });
-  settle_when_due(static_cast<std::size_t>(batch.count()));
+  // Blocks of rows bound what waits to be settled.
+  const int axis = resolve_axis(granularity, batch.shape()).axis;
+  std::int64_t inner = 1;
+  for (int i = axis + 1; i < batch.shape().rank(); ++i) inner *= batch.shape()[i];
+  const std::int64_t channels = batch.shape()[axis];
+  const std::int64_t row = channels * inner;
+  if (row == 0) return;
+  const auto observe_block = [&](ConstTensorView block) {
+    parallel_for(channels, options, [&](std::int64_t i) {
+      add(static_cast<std::size_t>(i), distribution_of_scale(block, Granularity::channel(1), i));
+    });
+    settle_when_due(static_cast<std::size_t>(block.count()));
+  };
+  const std::int64_t num_rows = batch.count() / row;
+  const std::int64_t block_rows = std::max<std::int64_t>(1, kGatherChunk / row);
+  for (std::int64_t first = 0; first < num_rows; first += block_rows) {
+    const std::int64_t rows = std::min(block_rows, num_rows - first);
+    const ConstTensorView part = slice(batch, first * row, rows * row);
+    observe_block({part.data(), part.dtype(), Shape{rows, channels, inner}});
+  }
 }
 
 void Accumulator::merge(const Accumulator& other) {

@@ -22,6 +22,7 @@ using calibration::DistributionSource;
 using calibration::for_each_run;
 using calibration::must_search_bins;
 using calibration::ScaleAnswer;
+using calibration::ScatteredSource;
 using calibration::slice;
 using calibration::Source;
 using calibration::TensorSource;
@@ -90,8 +91,40 @@ class ScaleElements {
   std::vector<ConstTensorView> views_;
 };
 
+/// Elements that ScaleElements copies.
+std::int64_t elements_to_copy(std::span<const ConstTensorView> batches,
+                              const Granularity& granularity, std::int64_t scale) {
+  std::int64_t copied = 0;
+  for (const ConstTensorView& batch : batches) {
+    std::int64_t num_runs = 0;
+    std::int64_t count = 0;
+    for_each_run(batch.shape(), granularity, scale, [&](std::int64_t, std::int64_t length) {
+      ++num_runs;
+      count += length;
+    });
+    if (num_runs > 1) copied += count;
+  }
+  return copied;
+}
+
+/// One scale of more f32 or f64 elements than are sorted: read again for each answer, where they
+/// lie or from a copy, or gathered piece by piece where they are scattered and too many to copy.
+std::vector<ScaleAnswer> answer_large_scale(std::span<const ConstTensorView> batches,
+                                            const Granularity& granularity, std::int64_t scale,
+                                            const Statistics& statistics,
+                                            std::span<const CalibrationOptions> methods,
+                                            const HostOptions& options) {
+  constexpr std::int64_t kMaxCopiedBytes = std::int64_t{16} << 20;
+  const auto element_bytes = static_cast<std::int64_t>(dtype_bytes(batches.front().dtype()));
+  if (elements_to_copy(batches, granularity, scale) > kMaxCopiedBytes / element_bytes) {
+    return answer(ScatteredSource(batches, granularity, scale, statistics, options), methods);
+  }
+  const ScaleElements elements(batches, granularity, scale);
+  return answer(TensorSource(elements.views(), statistics, options), methods);
+}
+
 /// The scales of some batches, in blocks, so that memory does not grow with their number beyond
-/// what the results take. Large f32 and f64 scales are not sorted but read again, one at a time.
+/// what the results take.
 void answer_scales(std::span<const ConstTensorView> batches, const Granularity& granularity,
                    std::span<const Statistics> statistics,
                    std::span<const CalibrationOptions> methods, const HostOptions& options,
@@ -118,37 +151,53 @@ void answer_scales(std::span<const ConstTensorView> batches, const Granularity& 
     });
     for (std::int64_t i = 0; i < size; ++i) {
       if (!must_search_bins(dtype, of(i))) continue;
-      const ScaleElements elements(batches, granularity, first + i);
       answers[static_cast<std::size_t>(i)] =
-          answer(TensorSource(elements.views(), of(i), options), methods);
+          answer_large_scale(batches, granularity, first + i, of(i), methods, options);
     }
     for (const std::vector<ScaleAnswer>& of_scale : answers) assembly.add(of_scale);
   }
 }
 
-std::vector<CalibrationResult> calibrate_scales(std::span<const ConstTensorView> batches,
+std::vector<CalibrationResult> calibrate_channels(std::span<const ConstTensorView> batches,
+                                                  const Granularity& granularity,
+                                                  std::span<const CalibrationOptions> methods,
+                                                  const HostOptions& options) {
+  std::vector<Statistics> all = statistics(batches.front(), granularity, options);
+  for (const ConstTensorView& batch : batches.subspan(1)) {
+    const std::vector<Statistics> part = statistics(batch, granularity, options);
+    for (std::size_t i = 0; i < part.size(); ++i) all[i].merge(part[i]);
+  }
+  double largest_amax = 0.0;
+  for (const Statistics& channel : all) largest_amax = std::max(largest_amax, channel.amax());
+  Assembly assembly(methods, granularity, largest_amax);
+  answer_scales(batches, granularity, all, methods, options, assembly);
+  return assembly.finish();
+}
+
+/// Groups follow one another, row after row and batch after batch.
+std::vector<CalibrationResult> calibrate_groups(std::span<const ConstTensorView> batches,
                                                 const Granularity& granularity,
                                                 std::span<const CalibrationOptions> methods,
                                                 const HostOptions& options) {
-  // Groups follow one another, batch after batch; a channel goes through all batches.
-  const bool by_channel = granularity.kind == Granularity::Kind::kChannel;
-  std::vector<std::vector<Statistics>> parts;
-  for (const ConstTensorView& batch : batches) {
-    std::vector<Statistics> part = statistics(batch, granularity, options);
-    if (!by_channel || parts.empty()) {
-      parts.push_back(std::move(part));
-    } else {
-      for (std::size_t i = 0; i < part.size(); ++i) parts.front()[i].merge(part[i]);
-    }
-  }
+  constexpr std::int64_t kMaxGroups = 65'536;  // whose statistics are in memory at a time
   double largest_amax = 0.0;
-  for (const std::vector<Statistics>& part : parts) {
-    for (const Statistics& scale : part) largest_amax = std::max(largest_amax, scale.amax());
+  for (const ConstTensorView& batch : batches) {
+    largest_amax = std::max(largest_amax, statistics(batch, options).amax());
   }
   Assembly assembly(methods, granularity, largest_amax);
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    answer_scales(by_channel ? batches : batches.subspan(i, 1), granularity, parts[i], methods,
-                  options, assembly);
+  for (const ConstTensorView& batch : batches) {
+    if (batch.count() == 0) continue;
+    const std::int64_t row_length = batch.shape()[batch.shape().rank() - 1];
+    const std::int64_t num_rows = batch.count() / row_length;
+    const std::int64_t groups_a_row = num_scales(granularity, Shape{row_length});
+    const std::int64_t block = std::max<std::int64_t>(1, kMaxGroups / groups_a_row);
+    for (std::int64_t row = 0; row < num_rows; row += block) {
+      const std::int64_t rows = std::min(block, num_rows - row);
+      const ConstTensorView part = slice(batch, row * row_length, rows * row_length);
+      const ConstTensorView some_rows(part.data(), part.dtype(), Shape{rows, row_length});
+      answer_scales(std::span(&some_rows, 1), granularity,
+                    statistics(some_rows, granularity, options), methods, options, assembly);
+    }
   }
   return assembly.finish();
 }
@@ -182,7 +231,10 @@ std::vector<CalibrationResult> calibrate(std::span<const ConstTensorView> batche
   if (granularity.kind == Granularity::Kind::kTensor) {
     return calibrate_tensor(batches, methods, options);
   }
-  return calibrate_scales(batches, granularity, methods, options);
+  if (granularity.kind == Granularity::Kind::kChannel) {
+    return calibrate_channels(batches, granularity, methods, options);
+  }
+  return calibrate_groups(batches, granularity, methods, options);
 }
 
 CalibrationResult calibrate_layer(std::span<const ConstTensorView> layer_outputs,

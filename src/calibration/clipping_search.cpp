@@ -250,7 +250,7 @@ void ClippingSearch::search_affine(double clipping_weight, std::vector<Candidate
 }
 
 std::vector<Range> ClippingSearch::best(double clipping_weight, std::size_t num_wanted,
-                                        double slack) {
+                                        double slack, bool costs_are_estimates) {
   std::vector<Candidate> candidates;
   if (symmetric_) {
     search_symmetric(clipping_weight, candidates);
@@ -258,20 +258,33 @@ std::vector<Range> ClippingSearch::best(double clipping_weight, std::size_t num_
     search_affine(clipping_weight, candidates);
   }
   const auto width = [](const Range& range) { return range.high * 0.5 - range.low * 0.5; };
-  const std::size_t num = std::min(num_wanted, candidates.size());
-  std::partial_sort(candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(num),
-                    candidates.end(), [&](const Candidate& a, const Candidate& b) {
-                      if (a.cost != b.cost) return a.cost < b.cost;
-                      const Range range_a = range_of(a.ends);
-                      const Range range_b = range_of(b.ends);
-                      if (width(range_a) != width(range_b)) return width(range_a) > width(range_b);
-                      return range_a.high > range_b.high;
-                    });
-  std::vector<Range> result;
-  for (std::size_t i = 0; i < num; ++i) {
-    if (i > 0 && candidates[i].cost > candidates[0].cost * (1.0 + slack)) break;
-    result.push_back(range_of(candidates[i].ends));
+  std::sort(candidates.begin(), candidates.end(), [&](const Candidate& a, const Candidate& b) {
+    if (a.cost != b.cost) return a.cost < b.cost;
+    const Range range_a = range_of(a.ends);
+    const Range range_b = range_of(b.ends);
+    if (width(range_a) != width(range_b)) return width(range_a) > width(range_b);
+    return range_a.high > range_b.high;
+  });
+  const auto coarse = [](Ends ends) {
+    constexpr int kHalf = kRefinement / 2;
+    return Ends{(ends.low + kHalf) / kRefinement, (ends.high + kHalf) / kRefinement};
+  };
+  std::vector<Ends> chosen;
+  for (const Candidate& candidate : candidates) {
+    if (chosen.size() == num_wanted) break;
+    if (!chosen.empty() && candidate.cost > candidates[0].cost * (1.0 + slack)) break;
+    const bool is_repeated =
+        costs_are_estimates && std::any_of(chosen.begin(), chosen.end(), [&](Ends other) {
+          return coarse(other) == coarse(candidate.ends);
+        });
+    if (!is_repeated) chosen.push_back(candidate.ends);
   }
+  constexpr Ends kWidest{kUnit, kUnit};
+  if (costs_are_estimates && std::find(chosen.begin(), chosen.end(), kWidest) == chosen.end()) {
+    chosen.push_back(kWidest);
+  }
+  std::vector<Range> result;
+  for (const Ends ends : chosen) result.push_back(range_of(ends));
   return result;
 }
 

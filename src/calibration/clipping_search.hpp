@@ -63,12 +63,13 @@ class ClippingSearch {
   [[nodiscard]] bool symmetric() const noexcept { return symmetric_; }
 
   /// The best ranges by rounding + weight * clipping, best first: those that cost at most
-  /// (1 + slack) times the least, `num_wanted` at most.
+  /// (1 + slack) times the least, `num_wanted` at most. Where costs are estimates, at most one from
+  /// each coarse step (neighbours are alike) and the widest range, which needs no estimate, too.
   /// Symmetric: amax * i / 400 for i = 1..400, then sixteenths of a step around the best three.
   /// Affine: both ends scaled alike by i / 400; all pairs of twentieths; then each end in turn by
   /// steps of 1 / 400 and of 1 / 6400 around the best.
   [[nodiscard]] std::vector<Range> best(double clipping_weight, std::size_t num_wanted,
-                                        double slack);
+                                        double slack, bool costs_are_estimates);
 
  private:
   /// A range's ends, as multiples of 1 / 6400 of the widest range's.

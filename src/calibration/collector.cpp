@@ -42,16 +42,11 @@ std::vector<std::int64_t> concatenated(const std::vector<std::int64_t>& a,
 
 }  // namespace
 
-bool CalibrationCollector::State::has_granularity_of(const State& other) const {
-  const auto resolved = [](const State& state, const State& otherwise) {
-    Granularity granularity = state.accumulator.granularity;
-    const std::size_t rank = (state.shape.empty() ? otherwise : state).shape.size();
-    // A shape of rank 1 may be a plain count.
-    if (granularity.axis < 0 && rank > 1) granularity.axis += static_cast<int>(rank);
-    return granularity;
-  };
-  return accumulator.granularity == other.accumulator.granularity ||
-         resolved(*this, other) == resolved(other, *this);
+Granularity CalibrationCollector::State::granularity_for(std::size_t rank) const {
+  Granularity granularity = accumulator.granularity;
+  // A shape of rank 1 may be a plain count.
+  if (granularity.axis < 0 && rank > 1) granularity.axis += static_cast<int>(rank);
+  return granularity;
 }
 
 CalibrationCollector::CalibrationCollector(DType dtype, const Granularity& granularity) {
@@ -81,11 +76,17 @@ void CalibrationCollector::observe(ConstTensorView batch, const HostOptions& opt
 }
 
 void CalibrationCollector::merge(const CalibrationCollector& other) {
-  if (!state_->has_granularity_of(*other.state_)) {
+  const std::size_t rank = (state_->shape.empty() ? other : *this).shape().size();
+  const std::size_t other_rank = (other.shape().empty() ? *this : other).shape().size();
+  Granularity& granularity = state_->accumulator.granularity;
+  if (granularity != other.granularity() &&
+      state_->granularity_for(rank) != other.state_->granularity_for(other_rank)) {
     throw InvalidArgument("other has another granularity than this collector");
   }
   other.state_->accumulator.settle();
   state_->accumulator.merge(other.state_->accumulator);
+  // Of two spellings of an axis the sum has the same, whichever came first.
+  granularity.axis = std::max(granularity.axis, other.granularity().axis);
   state_->shape = concatenated(state_->shape, other.state_->shape);
 }
 

@@ -5,6 +5,7 @@
 //   for each scale: count, nan, pos_inf, neg_inf, zeros i64, min, max f64, number of values u64,
 //     values ascending (f64 for f64 data, else f32), counts as LEB128,
 //   FNV-1a (64 bits) of everything before.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -153,6 +154,13 @@ Distribution take_values(Reader& in, const Statistics& s, DType dtype, bool coar
     result.counts.push_back(count);
   }
   if (left != 0) damaged("its counts contradict each other");
+  const auto zero = std::lower_bound(result.values.begin(), result.values.end(), 0.0);
+  const auto at_zero = zero != result.values.end() && *zero == 0.0
+                           ? result.counts[static_cast<std::size_t>(zero - result.values.begin())]
+                           : 0;
+  const auto zeros = static_cast<std::uint64_t>(s.zeros);
+  // Tiny f32 numbers are coarsened to 0.
+  if (coarse ? zeros > at_zero : zeros != at_zero) damaged("its zeros contradict its values");
   if (!coarse && num_values > 0 &&
       (result.values.front() != s.min || result.values.back() != s.max)) {
     damaged("its extremes contradict its values");

@@ -1,6 +1,7 @@
 // What a CalibrationCollector holds.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -13,8 +14,8 @@ struct CalibrationCollector::State {
   calibration::Accumulator accumulator;
   std::vector<std::int64_t> shape;  ///< Of everything observed; empty before the first batch.
 
-  /// The same granularity; where ranks are known, also with an axis counted from the last.
-  [[nodiscard]] bool has_granularity_of(const State& other) const;
+  /// The granularity with its axis counted from the first, as it is for tensors of this rank.
+  [[nodiscard]] Granularity granularity_for(std::size_t rank) const;
 };
 
 }  // namespace cuqat

@@ -6,6 +6,7 @@
 #include "calibration/source.hpp"
 #include "cuqat/fake_quant.hpp"
 #include "cuqat/scalar/bits.hpp"
+#include "cuqat/scalar/histogram_key.hpp"
 
 namespace cuqat::calibration {
 namespace {
@@ -72,8 +73,8 @@ DistributionSource::DistributionSource(DType dtype, const Statistics& statistics
                                        const HostOptions& options)
     : Source(dtype, statistics), values_(values), exact_(exact), options_(options) {}
 
-const Distribution& DistributionSource::search_values(OrderBy order) const {
-  return searches_bins() ? binned(order) : sorted(order);
+const Distribution* DistributionSource::distinct_values(OrderBy order) const {
+  return searches_bins() ? nullptr : &sorted(order);
 }
 
 const Distribution& DistributionSource::sorted(OrderBy order) const {
@@ -117,6 +118,15 @@ std::vector<std::uint64_t> DistributionSource::linear_histogram(BinRange range,
   for (std::size_t i = 0; i < values_.size(); ++i)
     bins[bin_of(values_.values[i])] += values_.counts[i];
   return bins;
+}
+
+std::vector<std::uint64_t> DistributionSource::key_histogram(int exponent) const {
+  const RelativeKey relative(exponent);
+  std::vector<std::uint64_t> keys(kNumKeys);
+  for (std::size_t i = 0; i < values_.size(); ++i) {
+    keys[scalar::histogram_key(relative(values_.values[i]))] += values_.counts[i];
+  }
+  return keys;
 }
 
 QuantizationError DistributionSource::sum_errors(const QuantParams& params) const {

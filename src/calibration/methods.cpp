@@ -5,6 +5,7 @@
 #include <cmath>
 #include <deque>
 #include <limits>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -108,7 +109,8 @@ class SearchTables {
       if (search.quantizer() == quantizer && search.symmetric() == options.symmetric) return search;
     }
     const OrderBy order = options.symmetric ? OrderBy::kMagnitude : OrderBy::kValue;
-    return searches_.emplace_back(moments(order), quantizer, options.symmetric, source_.dtype());
+    return searches_.emplace_back(moments(order, options.format), quantizer, options.symmetric,
+                                  source_.dtype());
   }
   [[nodiscard]] int exponent() const noexcept { return exponent_; }
 
@@ -118,10 +120,10 @@ class SearchTables {
     std::optional<SortedMoments> moments;
   };
 
-  const SortedMoments& moments(OrderBy order) {
-    Table& table = order == OrderBy::kMagnitude ? magnitudes_ : values_;
+  const SortedMoments& moments(OrderBy order, Format format) {
+    const Distribution& values = source_.search_values(order, format);
+    Table& table = tables_[&values];
     if (!table.moments) {
-      const Distribution& values = source_.search_values(order);
       if (exponent_ != 0) table.near_one = scaled(values, -exponent_);
       table.moments.emplace(exponent_ != 0 ? table.near_one : values);
     }
@@ -130,15 +132,15 @@ class SearchTables {
 
   const Source& source_;
   int exponent_ = 0;
-  Table magnitudes_;
-  Table values_;
+  std::map<const Distribution*, Table> tables_;  ///< A source keeps its distributions.
   std::deque<ClippingSearch> searches_;
 };
 
 std::vector<Range> finalists(const Source& source, SearchTables& tables,
                              const CalibrationOptions& options, double weight) {
-  const double slack = source.search_is_exact() ? kRoundingSlack : kBinningSlack;
-  std::vector<Range> result = tables.search_for(options).best(weight, kNumFinalists, slack);
+  const bool exact = source.search_is_exact();
+  std::vector<Range> result = tables.search_for(options).best(
+      weight, kNumFinalists, exact ? kRoundingSlack : kBinningSlack, !exact);
   if (tables.exponent() == 0) return result;
   for (Range& range : result) {
     range = within_observed(source, std::ldexp(range.low, tables.exponent()),
@@ -194,18 +196,8 @@ Range method_range(const Source& source, SearchTables& tables, const Calibration
 }
 
 bool answer_is_exact(const Source& source, const CalibrationOptions& options) {
-  switch (options.method) {
-    case CalibMethod::kMinMax:
-      return true;
-    case CalibMethod::kPercentile:
-      return source.is_exact();
-    case CalibMethod::kEntropy:
-      return options.dialect == EntropyDialect::kOriginal || source.is_exact();
-    case CalibMethod::kMse:
-    case CalibMethod::kSqnr:
-      return source.search_is_exact();
-  }
-  return false;
+  const bool searches = options.method == CalibMethod::kMse || options.method == CalibMethod::kSqnr;
+  return searches ? source.search_is_exact() : source.is_exact();
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // A loop over independent items on several threads, with exceptions carried out of it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <exception>
 
@@ -13,7 +14,7 @@ template <typename Body>
 void parallel_for(std::int64_t count, const HostOptions& options, Body body) {
   std::exception_ptr error;
   bool stop = false;
-  const int threads = num_threads(options);
+  const auto threads = static_cast<int>(std::clamp<std::int64_t>(count, 1, num_threads(options)));
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (count > 1)
   for (std::int64_t i = 0; i < count; ++i) {
     bool skip = false;

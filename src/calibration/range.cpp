@@ -99,6 +99,17 @@ ScaleZeroPoint range_to_scale(Range range, const Quantizer& quantizer, bool symm
                               : scale_in<float>(range, quantizer, symmetric);
 }
 
+namespace {
+
+/// average + momentum * (value - average); the last form where the difference is past f64.
+double moved_average(double average, double value, double momentum) {
+  if (momentum == 1.0) return value;
+  const double moved = average + momentum * (value - average);
+  return std::isfinite(moved) ? moved : average * (1.0 - momentum) + value * momentum;
+}
+
+}  // namespace
+
 MovingAverageMinMax::MovingAverageMinMax(double momentum) : momentum_(momentum) {
   if (!(momentum > 0.0 && momentum <= 1.0)) {
     throw InvalidArgument("momentum is " + std::to_string(momentum) + ": it must be in (0, 1]");
@@ -116,8 +127,10 @@ void MovingAverageMinMax::observe(const Statistics& batch) {
     started_ = true;
     return;
   }
-  range_.low += momentum_ * (batch.min - range_.low);
-  range_.high += momentum_ * (batch.max - range_.high);
+  const Range moved{moved_average(range_.low, batch.min, momentum_),
+                    moved_average(range_.high, batch.max, momentum_)};
+  // Rounding may carry ends that lie together past each other.
+  range_ = {std::min(moved.low, moved.high), std::max(moved.low, moved.high)};
 }
 
 AmaxHistory::AmaxHistory(std::int64_t length) : length_(length) {

@@ -22,6 +22,7 @@ void for_each_run(const Shape& shape, const Granularity& granularity, std::int64
       std::int64_t inner = 1;
       for (int i = axis + 1; i < shape.rank(); ++i) inner *= shape[i];
       const std::int64_t stride = inner * shape[axis];
+      if (stride == inner) return visit(std::int64_t{0}, shape.count());
       for (std::int64_t begin = index * inner; begin < shape.count(); begin += stride) {
         visit(begin, inner);
       }

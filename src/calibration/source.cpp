@@ -1,6 +1,7 @@
 #include "calibration/source.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace cuqat::calibration {
 namespace {
@@ -49,15 +50,41 @@ QuantizationError Source::error(const Quantizer& quantizer, ScaleZeroPoint param
   return known_errors_.emplace_back(KnownError{quantizer, params, sum_errors(one)}).error;
 }
 
-const Distribution& Source::binned(OrderBy order) const {
+Distribution Source::equal_bins(OrderBy order) const {
   const bool magnitudes = order == OrderBy::kMagnitude;
-  Distribution& cached = magnitudes ? binned_magnitudes_ : binned_values_;
-  if (cached.size() == 0) {
-    const BinRange range = magnitudes ? BinRange::kMagnitude : BinRange::kSigned;
-    const std::size_t num_bins = magnitudes ? kSearchBins : 2 * kSearchBins;
-    cached = distribution_of_bins(linear_histogram(range, num_bins), range, statistics_);
-  }
+  const BinRange range = magnitudes ? BinRange::kMagnitude : BinRange::kSigned;
+  const std::size_t num_bins = magnitudes ? kSearchBins : 2 * kSearchBins;
+  return distribution_of_bins(linear_histogram(range, num_bins), range, statistics_);
+}
+
+Distribution Source::relative_bins() const {
+  // An f32 keeps its leading bits down to the subnormal numbers; far below the largest magnitude
+  // it does not matter any more.
+  constexpr double kLeastAmax = 0x1p-90;
+  const double amax = statistics_.amax();
+  const int exponent = dtype_ == DType::kF32 && amax >= kLeastAmax ? 0 : std::ilogb(amax);
+  const std::vector<std::uint64_t> keys = key_histogram(exponent);
+  Distribution bins = folded(coarsened_f32_keys(std::span<const std::uint64_t, kNumKeys>(keys)));
+  for (double& value : bins.values) value = std::min(std::ldexp(value, exponent), amax);
+  bins.values.back() = amax;  // the search's ranges are shares of it
+  return bins;
+}
+
+const Distribution& Source::search_values(OrderBy order, Format format) const {
+  if (const Distribution* const all = distinct_values(order)) return *all;
+  const bool relative = !is_integer(format) && order == OrderBy::kMagnitude;
+  Distribution& cached = relative                       ? relative_magnitudes_
+                         : order == OrderBy::kMagnitude ? binned_magnitudes_
+                                                        : binned_values_;
+  if (cached.size() == 0) cached = relative ? relative_bins() : equal_bins(order);
   return cached;
+}
+
+RelativeKey::RelativeKey(int exponent)
+    : first_(std::ldexp(1.0, -exponent / 2)), second_(std::ldexp(1.0, -exponent - -exponent / 2)) {}
+
+float RelativeKey::operator()(double value) const noexcept {
+  return static_cast<float>(value * first_ * second_);
 }
 
 }  // namespace cuqat::calibration

@@ -39,9 +39,12 @@ class Source {
   /// Error of quantizing everything with one scale; its unit is statistics().amax(). Methods often
   /// ask for the same again: answers are kept.
   [[nodiscard]] QuantizationError error(const Quantizer& quantizer, ScaleZeroPoint params) const;
+  /// Keys of f32(x * 2^-exponent), 65 536 of them: bins of equal relative width.
+  [[nodiscard]] virtual std::vector<std::uint64_t> key_histogram(int exponent) const = 0;
   /// Values to search a clipping range on: the distinct values, or bins of more f32 or f64 elements
-  /// than kMaxSearchedElements.
-  [[nodiscard]] virtual const Distribution& search_values(OrderBy order) const = 0;
+  /// than kMaxSearchedElements. The bins are as wide everywhere as the format's steps are: equal
+  /// for integers, relative to the value for FP8 (whose search is by magnitude).
+  [[nodiscard]] const Distribution& search_values(OrderBy order, Format format) const;
   /// Whether order statistics and histograms are those of the observed elements.
   [[nodiscard]] virtual bool is_exact() const noexcept = 0;
   /// Whether search_values are.
@@ -53,14 +56,20 @@ class Source {
   [[nodiscard]] bool searches_bins() const noexcept {
     return must_search_bins(dtype_, statistics_);
   }
-  /// 2^16 equal bins of each sign, as values at their middles.
-  [[nodiscard]] const Distribution& binned(OrderBy order) const;
+  /// The distinct values; null where they are too many to have or to search.
+  [[nodiscard]] virtual const Distribution* distinct_values(OrderBy) const { return nullptr; }
 
  private:
+  /// 2^16 equal bins of each sign, as values at their middles.
+  [[nodiscard]] Distribution equal_bins(OrderBy order) const;
+  /// Bins of magnitudes by the leading bits of f32.
+  [[nodiscard]] Distribution relative_bins() const;
+
   DType dtype_;
   Statistics statistics_;
   mutable Distribution binned_magnitudes_;  ///< Made when first asked for.
   mutable Distribution binned_values_;
+  mutable Distribution relative_magnitudes_;
   struct KnownError {
     Quantizer quantizer;
     ScaleZeroPoint params;
@@ -78,11 +87,12 @@ class DistributionSource final : public Source {
       OrderBy order, std::span<const std::int64_t> ranks) const override;
   [[nodiscard]] std::vector<std::uint64_t> linear_histogram(BinRange range,
                                                             std::size_t num_bins) const override;
-  [[nodiscard]] const Distribution& search_values(OrderBy order) const override;
+  [[nodiscard]] std::vector<std::uint64_t> key_histogram(int exponent) const override;
   [[nodiscard]] bool is_exact() const noexcept override { return exact_; }
 
  private:
   [[nodiscard]] QuantizationError sum_errors(const QuantParams& params) const override;
+  [[nodiscard]] const Distribution* distinct_values(OrderBy order) const override;
   [[nodiscard]] const Distribution& sorted(OrderBy order) const;
 
   const Distribution& values_;
@@ -91,7 +101,7 @@ class DistributionSource final : public Source {
   HostOptions options_;
 };
 
-/// Tensors of more than kMaxSearchedElements elements, read once or twice for each answer.
+/// More than kMaxSearchedElements f32 or f64 elements, read once or twice for each answer.
 class TensorSource final : public Source {
  public:
   TensorSource(std::span<const ConstTensorView> batches, const Statistics& statistics,
@@ -100,9 +110,7 @@ class TensorSource final : public Source {
       OrderBy order, std::span<const std::int64_t> ranks) const override;
   [[nodiscard]] std::vector<std::uint64_t> linear_histogram(BinRange range,
                                                             std::size_t num_bins) const override;
-  [[nodiscard]] const Distribution& search_values(OrderBy order) const override {
-    return binned(order);
-  }
+  [[nodiscard]] std::vector<std::uint64_t> key_histogram(int exponent) const override;
   [[nodiscard]] bool is_exact() const noexcept override { return true; }
 
  private:
@@ -110,6 +118,42 @@ class TensorSource final : public Source {
 
   std::span<const ConstTensorView> batches_;
   HostOptions options_;
+};
+
+/// The same for elements of one scale that do not lie together and are too many to copy: they are
+/// gathered piece by piece for each answer.
+class ScatteredSource final : public Source {
+ public:
+  ScatteredSource(std::span<const ConstTensorView> batches, const Granularity& granularity,
+                  std::int64_t scale, const Statistics& statistics, const HostOptions& options);
+  [[nodiscard]] std::vector<double> order_statistics(
+      OrderBy order, std::span<const std::int64_t> ranks) const override;
+  [[nodiscard]] std::vector<std::uint64_t> linear_histogram(BinRange range,
+                                                            std::size_t num_bins) const override;
+  [[nodiscard]] std::vector<std::uint64_t> key_histogram(int exponent) const override;
+  [[nodiscard]] bool is_exact() const noexcept override { return true; }
+
+ private:
+  [[nodiscard]] QuantizationError sum_errors(const QuantParams& params) const override;
+  /// visit(a TensorSource of some of the elements), for all of them.
+  template <typename Visit>
+  void for_each_piece(Visit visit) const;
+
+  std::span<const ConstTensorView> batches_;
+  Granularity granularity_;
+  std::int64_t scale_;
+  HostOptions options_;
+};
+
+/// Times 2^-exponent, rounded to f32. The product with a number of that exponent is near 1.
+class RelativeKey {
+ public:
+  explicit RelativeKey(int exponent);
+  [[nodiscard]] float operator()(double value) const noexcept;
+
+ private:
+  double first_;  ///< Two factors: one may be past the range of f64.
+  double second_;
 };
 
 }  // namespace cuqat::calibration

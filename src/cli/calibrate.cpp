@@ -25,8 +25,8 @@ namespace {
 class Results {
  public:
   Results(const CalibrateSettings& settings, const Granularity& granularity,
-          std::size_t num_tensors)
-      : settings_(settings), table_(calibration_table()) {
+          std::size_t num_tensors, std::string input_names)
+      : settings_(settings), table_(calibration_table()), input_names_(std::move(input_names)) {
     if (settings.json_path) {
       json_file_.emplace(*settings.json_path);
       json_.emplace(*json_file_, settings.methods.front(), granularity);
@@ -58,16 +58,23 @@ class Results {
     if (json_file_) json_file_->commit();
     if (state_file_) state_file_->commit();
     if (shows_table()) print(fmt::format("{}{}\n", table_.text(output_is_styled()), last_line));
-    for (const std::string& line : below_min_sqnr_) print_diagnostic("error", line);
-    return below_min_sqnr_.empty() ? kExitDone : kExitBelowMinSqnr;
+    if (num_below_ == 0) return kExitDone;
+    print_diagnostic(
+        "error",
+        fmt::format(
+            "{}: {}{}; --min-sqnr asks for {}", input_names_, worst_,
+            num_below_ == 1 ? "" : fmt::format(", the least of {} results below", num_below_),
+            *settings_.min_sqnr_db));
+    return kExitBelowMinSqnr;
   }
 
  private:
   void check_sqnr(const std::string& name, const CalibrationResult& result) {
     if (!settings_.min_sqnr_db || result.sqnr_db >= *settings_.min_sqnr_db) return;
-    below_min_sqnr_.push_back(fmt::format("tensor {}: {} gives {:.2f} dB; --min-sqnr asks for {}",
-                                          io::in_quotes(name), result_label(result.options),
-                                          result.sqnr_db, *settings_.min_sqnr_db));
+    if (num_below_++ > 0 && result.sqnr_db >= least_sqnr_db_) return;
+    least_sqnr_db_ = result.sqnr_db;
+    worst_ = fmt::format("tensor {}: {} gives {:.2f} dB", io::in_quotes(name),
+                         result_label(result.options), result.sqnr_db);
   }
 
   const CalibrateSettings& settings_;
@@ -76,7 +83,10 @@ class Results {
   std::optional<Output> state_file_;
   std::optional<StateWriter> state_;
   Table table_;
-  std::vector<std::string> below_min_sqnr_;
+  std::string input_names_;
+  std::size_t num_below_ = 0;  ///< Results below --min-sqnr.
+  double least_sqnr_db_ = 0.0;
+  std::string worst_;  ///< The result of that.
 };
 
 void check_one_piece(const InputFiles& files, const InputTensor& tensor,
@@ -130,7 +140,7 @@ ExitCode calibrate_data(const CalibrateSettings& settings) {
     check_one_piece(files, tensor, granularity);
     total_bytes += tensor.bytes();
   }
-  Results results(settings, granularity, files.tensors().size());
+  Results results(settings, granularity, files.tensors().size(), files.file_names());
   {
     Progress progress(total_bytes, !settings.quiet);
     for (const InputTensor& tensor : files.tensors()) {
@@ -168,7 +178,8 @@ ExitCode calibrate_states(const CalibrateSettings& settings) {
   }
   const Granularity granularity =
       settings.granularity ? *settings.granularity : states.load(names.front()).granularity();
-  Results results(settings, granularity, names.size());
+  Results results(settings, granularity, names.size(),
+                  fmt::format("{}", fmt::join(settings.states, ", ")));
   for (const std::string& name : names) {
     const CalibrationCollector collector = states.load(name);
     if (collector.granularity() != granularity) {

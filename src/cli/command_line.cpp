@@ -111,9 +111,9 @@ void check_outputs(const CalibrateWords& words) {
   if (settings.json_path && settings.json_path == settings.state_path) {
     throw UsageError("--json and --state: both name " + io::in_quotes(*settings.json_path));
   }
-  if (settings.json_path) refuse_overwriting("--json", *settings.json_path, settings.input.files);
-  if (settings.state_path) {
-    refuse_overwriting("--state", *settings.state_path, settings.input.files);
+  for (const auto* inputs : {&settings.input.files, &settings.states}) {
+    if (settings.json_path) refuse_overwriting("--json", *settings.json_path, *inputs);
+    if (settings.state_path) refuse_overwriting("--state", *settings.state_path, *inputs);
   }
 }
 
@@ -231,7 +231,12 @@ void add_merge(CLI::App& parent, Command& command) {
   app.add_option("STATE", settings->states, "Files of calibrate --state")->required();
   add_path(app, "--state", settings->output_path, "Where the sum goes");
   app.get_option("--state")->required();
-  app.callback([&command, settings] { command = [settings] { return merge_states(*settings); }; });
+  app.callback([&command, settings] {
+    command = [settings] {
+      refuse_overwriting("--state", settings->output_path, settings->states);
+      return merge_states(*settings);
+    };
+  });
 }
 
 void add_quantize(CLI::App& parent, Command& command) {
@@ -249,7 +254,13 @@ void add_quantize(CLI::App& parent, Command& command) {
   add_host_options(app, settings->host);
   add_path(app, "--out", settings->output_path, "A .safetensors file");
   app.get_option("--out")->required();
-  app.callback([&command, settings] { command = [settings] { return quantize_file(*settings); }; });
+  app.callback([&command, settings] {
+    command = [settings] {
+      refuse_overwriting("--out", settings->output_path, settings->input.files);
+      refuse_overwriting("--out", settings->output_path, {settings->params_path});
+      return quantize_file(*settings);
+    };
+  });
 }
 
 void add_dequantize(CLI::App& parent, Command& command) {
@@ -259,8 +270,12 @@ void add_dequantize(CLI::App& parent, Command& command) {
   add_host_options(app, settings->host);
   add_path(app, "--out", settings->output_path, "A .safetensors file");
   app.get_option("--out")->required();
-  app.callback(
-      [&command, settings] { command = [settings] { return dequantize_file(*settings); }; });
+  app.callback([&command, settings] {
+    command = [settings] {
+      refuse_overwriting("--out", settings->output_path, {settings->path});
+      return dequantize_file(*settings);
+    };
+  });
 }
 
 void add_inspect(CLI::App& parent, Command& command) {

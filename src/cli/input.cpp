@@ -59,6 +59,7 @@ std::int64_t InputTensor::bytes() const noexcept {
 std::vector<std::int64_t> InputTensor::shape() const {
   const std::vector<std::int64_t>& first = batches.front().shape;
   std::int64_t rows = 0;
+  if (batches.size() == 1) return first;
   const bool alike = std::ranges::all_of(batches, [&](const Batch& batch) {
     return !first.empty() && batch.shape.size() == first.size() &&
            std::equal(first.begin() + 1, first.end(), batch.shape.begin() + 1) &&
@@ -91,7 +92,10 @@ InputFiles::InputFiles(const InputSettings& settings) {
 }
 
 void InputFiles::open(const std::string& path, const io::NpyOptions& options) {
-  io::MappedFile mapped = io::MappedFile::open(path);
+  io::MappedFile mapped =
+      io::MappedFile::open(path, [](std::span<const std::byte> begin, const std::string& name) {
+        return io::is_npy(begin) ? std::nullopt : io::safetensors_size(begin, name);
+      });
   const std::size_t index = files_.size();
   // Standard input has no name that could become a tensor's.
   const bool is_npy = path != "-" && (io::is_npy(mapped.bytes()) || path.ends_with(".npy"));

@@ -78,9 +78,6 @@ void CalibrationJson::add_result(const CalibrationResult& result) {
   if (options.method == CalibMethod::kPercentile) {
     head += ", \"percentile\": " + exact_number(options.percentile);
   }
-  if (options.method == CalibMethod::kEntropy) {
-    head += fmt::format(", \"dialect\": \"{}\"", to_string(options.dialect));
-  }
   output_.write(head + fmt::format(", \"exact\": {}", result.exact));
   write_array(output_, "scale", result.params.scale);
   write_zero_points(output_, result.params);

@@ -50,6 +50,10 @@ NamedParams read_result(const JsonFields& fields, const CommonParams& common) {
   result.params.zero_point.clear();
   for (const std::int64_t zero_point :
        fields.integers("zero_point", Limits::min(), Limits::max())) {
+    if (common.symmetric && zero_point != 0) {
+      fields.fail(fmt::format("\"zero_point\" holds {}; with \"symmetric\": true it must be 0",
+                              zero_point));
+    }
     result.params.zero_point.push_back(static_cast<std::int32_t>(zero_point));
   }
   const std::size_t num_scales = result.params.scale.size();

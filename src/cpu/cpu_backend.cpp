@@ -98,6 +98,7 @@ bool is_usable(InstructionSet set) noexcept {
   switch (set) {
     case InstructionSet::kBaseline:
       return true;
+#if defined(__clang__)  // clang 14 does not know the levels by name
     case InstructionSet::kX86V3:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
              __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");
@@ -105,6 +106,12 @@ bool is_usable(InstructionSet set) noexcept {
       return is_usable(InstructionSet::kX86V3) && __builtin_cpu_supports("avx512f") &&
              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#else
+    case InstructionSet::kX86V3:
+      return __builtin_cpu_supports("x86-64-v3");
+    case InstructionSet::kX86V4:
+      return __builtin_cpu_supports("x86-64-v4");
+#endif
   }
   return false;
 #else

@@ -162,10 +162,18 @@ Counts Selection::count_after(std::span<const std::uint64_t> prefixes, int known
   const std::uint64_t sign = std::uint64_t{1} << (bits_ - 1);
   const std::uint64_t keep = by_magnitude_ ? ~sign : ~std::uint64_t{0};
   const std::size_t words = prefixes.size() * kNumKeys;
-  Counts counts(words * static_cast<std::size_t>(num_threads_));
+  // Tables of a share must not cost more than what it reads.
+  const auto shares_of = [&](const ConstTensorView& batch) {
+    const auto worth = batch.count() / std::max(kChunk, static_cast<std::int64_t>(words));
+    return static_cast<int>(std::clamp<std::int64_t>(worth, 1, num_threads_));
+  };
+  int most_shares = 1;
   for (const ConstTensorView& batch : batches_) {
-    const int shares =
-        static_cast<int>(std::clamp<std::int64_t>(batch.count() / kChunk, 1, num_threads_));
+    most_shares = std::max(most_shares, shares_of(batch));
+  }
+  Counts counts(words * static_cast<std::size_t>(most_shares));
+  for (const ConstTensorView& batch : batches_) {
+    const int shares = shares_of(batch);
     for_each_share(batch.count(), shares, [&](int share, std::int64_t begin, std::int64_t end) {
       std::uint64_t* const mine = counts.data() + static_cast<std::size_t>(share) * words;
       for (std::int64_t first = begin; first < end; first += kTile) {

@@ -44,12 +44,13 @@ std::vector<BackendInfo> list_backends() {
 }
 
 int num_threads(const HostOptions& options) {
-  if (options.num_threads < 0) {
-    detail::throw_invalid("options.num_threads", detail::text(options.num_threads),
-                          "at least 1, or 0 for as many as the machine has");
+  if (options.num_threads < 0 || options.num_threads > kMaxThreads) {
+    detail::throw_invalid(
+        "options.num_threads", detail::text(options.num_threads),
+        "in [1, " + detail::text(kMaxThreads) + "], or 0 for as many as the machine has");
   }
   if (options.num_threads > 0) return options.num_threads;
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  return std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, kMaxThreads);
 }
 
 }  // namespace cuqat

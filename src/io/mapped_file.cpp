@@ -30,7 +30,7 @@ void MappedFile::swap(MappedFile& other) noexcept {
   std::swap(file_backed_, other.file_backed_);
 }
 
-MappedFile MappedFile::open(const std::string& path) {
+MappedFile MappedFile::open(const std::string& path, const SizeOf& size_of) {
   const bool is_stdin = path == "-";
   const std::string name = is_stdin ? "standard input" : path;
   UniqueDescriptor opened(is_stdin ? -1 : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -51,7 +51,7 @@ MappedFile MappedFile::open(const std::string& path) {
   if (!is_stdin && !S_ISFIFO(status.st_mode)) {
     throw FileError(name, "is neither a file nor a pipe");
   }
-  return read_all(descriptor, name);
+  return read_all(descriptor, name, size_of);
 }
 
 void MappedFile::map(int descriptor, std::size_t size) {
@@ -66,7 +66,7 @@ void MappedFile::map(int descriptor, std::size_t size) {
   file_backed_ = true;
 }
 
-MappedFile MappedFile::read_all(int descriptor, std::string display_name) {
+MappedFile MappedFile::read_all(int descriptor, std::string display_name, const SizeOf& size_of) {
   MappedFile file;
   file.display_name_ = std::move(display_name);
   const auto fail = [&](const std::string& what) {
@@ -78,7 +78,10 @@ MappedFile MappedFile::read_all(int descriptor, std::string display_name) {
   if (address == MAP_FAILED) fail("cannot hold " + std::to_string(kFirstBuffer) + " bytes");
   file.data_ = static_cast<std::byte*>(address);
   file.mapped_bytes_ = kFirstBuffer;
+  std::optional<std::size_t> size;
   while (true) {
+    if (size_of && !size) size = size_of(file.bytes(), file.display_name_);
+    if (size && file.size_ > *size) return file;
     if (file.size_ == file.mapped_bytes_) {
       const std::size_t grown = file.mapped_bytes_ * 2;
       address = mremap(file.data_, file.mapped_bytes_, grown, MREMAP_MAYMOVE);
@@ -95,10 +98,6 @@ MappedFile MappedFile::read_all(int descriptor, std::string display_name) {
       fail("cannot read after " + std::to_string(file.size_) + " bytes");
     }
   }
-}
-
-void MappedFile::advise_sequential() const noexcept {
-  if (mapped_bytes_ != 0) madvise(data_, mapped_bytes_, MADV_SEQUENTIAL);
 }
 
 void MappedFile::release(std::size_t offset, std::size_t length) const noexcept {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -17,13 +19,19 @@ namespace cuqat::io {
 /// shortens meanwhile raises SIGBUS when the lost part is read, as with every mapping.
 class MappedFile {
  public:
-  /// Opens a file to read; "-" is standard input.
-  /// @throws FileError for a file that is missing, unreadable, a directory or a device.
-  static MappedFile open(const std::string& path);
+  /// The size of the whole file as its first bytes tell it; nothing where they do not yet.
+  /// @throws FileError for bytes that begin no such file.
+  using SizeOf = std::function<std::optional<std::size_t>(std::span<const std::byte> begin,
+                                                          const std::string& display_name)>;
 
-  /// Reads a descriptor to its end. The descriptor stays open.
+  /// Opens a file to read; "-" is standard input. What cannot be mapped (a pipe) is read to its
+  /// end, or to the first byte past the size that `size_of` tells.
+  /// @throws FileError for a file that is missing, unreadable, a directory or a device.
+  static MappedFile open(const std::string& path, const SizeOf& size_of = {});
+
+  /// Reads a descriptor in that way. The descriptor stays open.
   /// @throws FileError where reading fails or memory runs out.
-  static MappedFile read_all(int descriptor, std::string display_name);
+  static MappedFile read_all(int descriptor, std::string display_name, const SizeOf& size_of = {});
 
   MappedFile(MappedFile&& other) noexcept { swap(other); }
   MappedFile& operator=(MappedFile&& other) noexcept {
@@ -38,9 +46,6 @@ class MappedFile {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   /// The path, or "standard input": for messages.
   [[nodiscard]] const std::string& display_name() const noexcept { return display_name_; }
-
-  /// Tells the system that the bytes will be read from front to back. Only a hint.
-  void advise_sequential() const noexcept;
 
   /// Gives back the memory of whole pages inside [offset, offset + length), which holds down the
   /// resident size while a huge file is walked. The bytes stay readable: they are fetched again.

@@ -17,12 +17,8 @@ static_assert(std::endian::native == std::endian::little, "tensors are used as t
 constexpr std::size_t kLengthBytes = 8;
 using HeaderTensor = SafetensorsHeader::Tensor;
 
-// The header's text, its length checked against the file.
-std::string_view header_text(std::span<const std::byte> bytes, const std::string& file) {
-  if (bytes.size() < kLengthBytes) {
-    throw FileError(file, "is " + std::to_string(bytes.size()) +
-                              " bytes long; a safetensors file has at least 10");
-  }
+// The length that the first eight bytes give.
+std::uint64_t header_length(std::span<const std::byte> bytes, const std::string& file) {
   std::uint64_t length = 0;
   std::memcpy(&length, bytes.data(), kLengthBytes);
   if (length > kMaxSafetensorsHeader) {
@@ -30,6 +26,16 @@ std::string_view header_text(std::span<const std::byte> bytes, const std::string
                               std::to_string(kMaxSafetensorsHeader) +
                               "; is it a safetensors file?");
   }
+  return length;
+}
+
+// The header's text, its length checked against the file.
+std::string_view header_text(std::span<const std::byte> bytes, const std::string& file) {
+  if (bytes.size() < kLengthBytes) {
+    throw FileError(file, "is " + std::to_string(bytes.size()) +
+                              " bytes long; a safetensors file has at least 10");
+  }
+  const std::uint64_t length = header_length(bytes, file);
   const std::size_t available = bytes.size() - kLengthBytes;
   if (length > available) {
     throw FileError(file, "header length " + std::to_string(length) + " exceeds the " +
@@ -100,8 +106,24 @@ std::optional<DType> real_dtype(std::string_view name) {
 
 }  // namespace
 
+std::optional<std::size_t> safetensors_size(std::span<const std::byte> begin,
+                                            const std::string& file) {
+  if (begin.size() < kLengthBytes) return std::nullopt;
+  const std::uint64_t length = header_length(begin, file);
+  if (length > begin.size() - kLengthBytes) return std::nullopt;
+  std::uint64_t data_bytes = 0;
+  for (const HeaderTensor& tensor :
+       parse_safetensors_header(header_text(begin, file), file).tensors) {
+    data_bytes = std::max(data_bytes, tensor.end);
+  }
+  const std::uint64_t header_bytes = kLengthBytes + length;
+  return data_bytes > std::numeric_limits<std::size_t>::max() - header_bytes
+             ? std::numeric_limits<std::size_t>::max()
+             : static_cast<std::size_t>(header_bytes + data_bytes);
+}
+
 SafetensorsFile SafetensorsFile::open(const std::string& path) {
-  return open(MappedFile::open(path));
+  return open(MappedFile::open(path, safetensors_size));
 }
 
 SafetensorsFile SafetensorsFile::open(MappedFile mapped) {

@@ -17,6 +17,11 @@
 
 namespace cuqat::io {
 
+/// The size of a safetensors file from its first bytes; nothing before its header is whole.
+/// @throws FileError, naming `file`, for a header that cannot be right.
+std::optional<std::size_t> safetensors_size(std::span<const std::byte> begin,
+                                            const std::string& file);
+
 /// Largest header that is read, the format's own limit.
 inline constexpr std::size_t kMaxSafetensorsHeader = 100'000'000;
 

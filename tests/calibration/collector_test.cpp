@@ -215,6 +215,13 @@ TEST(Collector, MergesAnAxisCountedFromTheLast) {
   CalibrationCollector from_first(DType::kF32, Granularity::channel(1));
   from_first.observe(x.view(Shape{10, 6}));
   CalibrationCollector from_last(DType::kF32, Granularity::channel(-1));
+  CalibrationCollector observed_from_last(DType::kF32, Granularity::channel(-1));
+  observed_from_last.observe(x.view(Shape{10, 6}));
+  CalibrationCollector sum = observed_from_last;
+  sum.merge(from_first);
+  CalibrationCollector other_way = from_first;
+  other_way.merge(observed_from_last);
+  EXPECT_EQ(sum.save(), other_way.save());
   from_last.merge(from_first);
   from_last.merge(from_first);
   const CalibrationOptions minmax;

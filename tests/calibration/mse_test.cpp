@@ -125,6 +125,25 @@ TEST(QuantizationCost, OfAnErrorFarBelowTheScaleIsNotNone) {
   EXPECT_TRUE(std::isfinite(result.sqnr_db));
 }
 
+TEST(ClippingSearchOfManyValues, IsNoWorseThanAnyOf400CandidatesBesideAnOutlier) {
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    for (const Format format : kAllFormats) {
+      // f64 takes turns: a search by brute force is long.
+      if (dtype == DType::kF64 && format != Format::kE5M2) continue;
+      std::vector<double> values = normal_sample(66'000, 11);
+      values[3] = format == Format::kInt4 ? 30.0 : 1150.0;
+      const Numbers x(dtype, values);
+      const CalibrationOptions options{.method = CalibMethod::kMse, .format = format};
+      const CalibrationResult result = calibrate_one(x.view(), options);
+      EXPECT_FALSE(result.exact);
+      const LeastCost least =
+          least_symmetric_cost(x.values(), oracle_quantizer(options), dtype, 400);
+      EXPECT_LE(cost_of(result, x, 1.0), kTolerance * least.mse)
+          << to_string(dtype) << " " << to_string(format);
+    }
+  }
+}
+
 TEST(ClippingSearchForSqnr, ClipsLessThanForMse) {
   const Numbers x(DType::kF32, heavy_tailed_sample(20000, 22));
   const auto results =

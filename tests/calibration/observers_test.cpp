@@ -51,6 +51,17 @@ TEST(MovingAverageMinMax, OfMomentumOneIsTheLastBatch) {
   EXPECT_EQ(average.range(), (Range{5.0, 6.0}));
 }
 
+TEST(MovingAverageMinMax, NeitherCrossesNorOverflows) {
+  MovingAverageMinMax last(1.0);
+  last.observe(extremes(0.1, 1e20));
+  last.observe(extremes(1.0, 1.0));
+  EXPECT_EQ(last.range(), (Range{1.0, 1.0}));
+  MovingAverageMinMax far(0.5);
+  far.observe(extremes(-1.7e308, -1.7e308));
+  far.observe(extremes(1.7e308, 1.7e308));
+  EXPECT_EQ(far.range(), (Range{0.0, 0.0}));
+}
+
 TEST(MovingAverageMinMax, RefusesAMomentumOutsideZeroToOne) {
   for (const double momentum : {0.0, -0.1, 1.001, kNaN, kInfinity}) {
     EXPECT_THROW(MovingAverageMinMax{momentum}, InvalidArgument) << momentum;

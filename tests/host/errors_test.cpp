@@ -196,7 +196,7 @@ TEST_P(EveryOperation, RefusesANegativeNumberOfThreads) {
   HostOptions options;
   options.num_threads = -2;
   expect_invalid([&] { GetParam().run(buffers, DType::kF32, {}, options); },
-                 {"options.num_threads", "is -2;", "at least 1"});
+                 {"options.num_threads", "is -2;", "in [1, 1024]"});
   EXPECT_TRUE(outputs_untouched(buffers));
 }
 

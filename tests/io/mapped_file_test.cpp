@@ -60,7 +60,6 @@ TEST(MappedFile, HoldsNothingOfAnEmptyFile) {
   const MappedFile file = MappedFile::open(folder.file("f"));
   EXPECT_EQ(file.size(), 0u);
   EXPECT_TRUE(file.bytes().empty());
-  file.advise_sequential();
   file.release(0, 1);
 }
 
@@ -83,7 +82,6 @@ TEST(MappedFile, StaysReadableAfterRelease) {
   const std::string text = pattern(5 * 4096 + 17);
   write_file(folder.file("f"), text);
   const MappedFile file = MappedFile::open(folder.file("f"));
-  file.advise_sequential();
   for (const std::size_t offset :
        {std::size_t{0}, std::size_t{1}, std::size_t{4096}, text.size()}) {
     for (const std::size_t length : {std::size_t{0}, std::size_t{4096}, text.size(), SIZE_MAX}) {

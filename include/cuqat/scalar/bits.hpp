@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "cuqat/scalar/macros.hpp"
+#include "cuqat/host_device.hpp"
 
 namespace cuqat::scalar {
 

@@ -1,4 +1,4 @@
-// The one macro of the scalar layer: functions that run on the host and on the device.
+// The one macro of the library: functions that run on the host and on the device.
 //
 // They are always inlined. The CPU backend compiles its loops once per instruction set, and an
 // out-of-line copy compiled for a newer one must never be what the linker keeps.
