@@ -21,7 +21,7 @@ while [ $# -gt 0 ]; do
 done
 
 scripts/setup.sh g++ cmake ninja-build python3 libcli11-dev libfmt-dev nlohmann-json3-dev \
-  libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
+  libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev libboost-context-dev
 
 programs="fake_quant_bench histogram_bench percentile_bench calibration_bench"
 cmake --preset cpu > /dev/null

@@ -10,7 +10,8 @@ scripts/setup.sh g++ cmake ninja-build libcli11-dev libfmt-dev nlohmann-json3-de
 build=build/demo
 if [ ! -f "$build/build.ninja" ]; then
   echo "Configuring $build"
-  cmake -S . -B "$build" -G Ninja -D CMAKE_BUILD_TYPE=Release -D CUQAT_BUILD_TESTS=OFF >/dev/null
+  cmake -S . -B "$build" -G Ninja -D CMAKE_BUILD_TYPE=Release -D CUQAT_BUILD_TESTS=OFF \
+    -D CUQAT_CUDA=OFF >/dev/null
 fi
 echo "Building the program"
 ninja -C "$build" --quiet cuqat_cli

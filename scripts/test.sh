@@ -1,14 +1,16 @@
 #!/bin/sh
 # Builds everything and runs every test, then the same under AddressSanitizer and
-# UndefinedBehaviorSanitizer. Installs what is missing. Quick the second time.
+# UndefinedBehaviorSanitizer, then the kernels on the executor under ThreadSanitizer. Installs what
+# is missing. Quick the second time.
 # Usage: scripts/test.sh [--fast]   --fast leaves the sanitizers out
 set -eu
 cd "$(dirname "$0")/.."
 
 scripts/setup.sh g++ cmake ninja-build ccache python3 git libcli11-dev libfmt-dev \
-  nlohmann-json3-dev libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev clang-format-14
+  nlohmann-json3-dev libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev \
+  libboost-context-dev clang-format-14
 
-presets="cpu cpu-asan"
+presets="cpu cpu-asan simt-tsan"
 if [ "${1:-}" = "--fast" ]; then
   presets="cpu"
 fi

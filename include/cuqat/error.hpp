@@ -31,4 +31,17 @@ class DataError : public Error {
   using Error::Error;
 };
 
+/// A call of the CUDA runtime failed; the message names the call's place, the error and its code.
+/// Errors that the runtime can recover from are cleared; after others (an illegal access, say) the
+/// process's CUDA state is lost, and every later call throws this again.
+class CudaError : public Error {
+ public:
+  CudaError(const std::string& message, int code) : Error(message), code_(code) {}
+  /// The cudaError_t.
+  [[nodiscard]] int code() const noexcept { return code_; }
+
+ private:
+  int code_;
+};
+
 }  // namespace cuqat

@@ -1,4 +1,4 @@
-// Non-owning views of contiguous, row-major tensors in host memory.
+// Non-owning views of contiguous, row-major tensors in host or device memory.
 #pragma once
 
 #include <array>
@@ -47,8 +47,12 @@ class Shape {
   std::int64_t count_ = 1;
 };
 
+/// Where a tensor lies.
+enum class MemorySpace : std::uint8_t { kHost, kDevice };
+
 /// Elements of one DType at any byte address (no alignment is asked for), contiguous, row-major.
-template <bool IsConst>
+/// Views of host and of device memory are different types: neither passes for the other.
+template <bool IsConst, MemorySpace kSpace>
 class BasicTensorView {
  public:
   using Pointer = std::conditional_t<IsConst, const void*, void*>;
@@ -65,9 +69,10 @@ class BasicTensorView {
       BasicTensorView(T* data, const Shape& shape)
   noexcept : data_(data), dtype_(dtype_of<std::remove_const_t<T>>), shape_(shape) {}
 
-  /// From a span, vector or array, as a tensor of rank 1.
+  /// From a span, vector or array in host memory, as a tensor of rank 1.
   template <typename Range>
-  requires std::ranges::contiguous_range<Range> && std::ranges::sized_range<Range> &&
+  requires(kSpace == MemorySpace::kHost) &&
+      std::ranges::contiguous_range<Range>&& std::ranges::sized_range<Range> &&
       (IsConst || !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<Range>>>)
           BasicTensorView(Range&& data)  // NOLINT(google-explicit-constructor)
       : BasicTensorView(std::ranges::data(data),
@@ -77,7 +82,7 @@ class BasicTensorView {
   template <bool OtherConst>
   requires(IsConst &&
            !OtherConst) constexpr BasicTensorView(  // NOLINT(google-explicit-constructor)
-      const BasicTensorView<OtherConst>& other) noexcept
+      const BasicTensorView<OtherConst, kSpace>& other) noexcept
       : data_(other.data()), dtype_(other.dtype()), shape_(other.shape()) {}
 
   [[nodiscard]] constexpr Pointer data() const noexcept { return data_; }
@@ -94,7 +99,31 @@ class BasicTensorView {
   Shape shape_;
 };
 
-using TensorView = BasicTensorView<false>;
-using ConstTensorView = BasicTensorView<true>;
+using TensorView = BasicTensorView<false, MemorySpace::kHost>;
+using ConstTensorView = BasicTensorView<true, MemorySpace::kHost>;
+using DeviceTensorView = BasicTensorView<false, MemorySpace::kDevice>;
+using ConstDeviceTensorView = BasicTensorView<true, MemorySpace::kDevice>;
+
+/// `size` objects in device memory, which somebody else owns.
+template <typename T>
+class DeviceSpan {
+ public:
+  constexpr DeviceSpan() noexcept = default;
+  constexpr DeviceSpan(T* data, std::int64_t size) noexcept : data_(data), size_(size) {}
+  /// A span to write is also one to read.
+  template <typename Mutable>
+  requires(std::is_same_v<const Mutable, T> && !std::is_const_v<Mutable>)
+      DeviceSpan(  // NOLINT(google-explicit-constructor)
+          const DeviceSpan<Mutable>& other)
+  noexcept : data_(other.data()), size_(other.size()) {}
+
+  [[nodiscard]] constexpr T* data() const noexcept { return data_; }
+  [[nodiscard]] constexpr std::int64_t size() const noexcept { return size_; }
+  [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
+
+ private:
+  T* data_ = nullptr;
+  std::int64_t size_ = 0;
+};
 
 }  // namespace cuqat

@@ -8,5 +8,6 @@ case $("$clang_format" --version) in
   *"version 14."*) ;;
   *) echo "SKIPPED: needs clang-format 14, found $("$clang_format" --version)"; exit 77 ;;
 esac
-find include src tests bench examples -name '*.hpp' -o -name '*.cpp' | sort |
+find include src cuda tests bench examples -name '*.hpp' -o -name '*.cpp' -o -name '*.cu' \
+  -o -name '*.cuh' | sort |
   xargs "$clang_format" --dry-run --Werror

@@ -6,6 +6,8 @@ import pathlib
 import re
 import sys
 
+CUDA_FILES = [path.name for path in (pathlib.Path(sys.argv[1]) / "cuda").glob("*.*h*")]
+
 # Folder -> prefixes of the project headers that its files may include.
 ALLOWED = {
     "include/cuqat/scalar": ["cuqat/scalar/", "cuqat/format.hpp", "cuqat/host_device.hpp"],
@@ -17,6 +19,9 @@ ALLOWED = {
     "src/calibration": ["calibration/", "cuqat/"],
     "src/io": ["io/", "cuqat/"],
     "src/cli": ["cli/", "io/", "cuqat/"],
+    "src/device": ["device/", "host/arguments.hpp", "cuqat/", "launchers.hpp", "check.hpp"],
+    # Siblings by their bare names.
+    "cuda": CUDA_FILES + ["cuqat/"],
 }
 # Folder -> prefixes that are refused although a prefix above allows them.
 REFUSED = {
@@ -59,7 +64,7 @@ def main() -> int:
     root = pathlib.Path(sys.argv[1])
     files = [
         file
-        for top in ("include", "src")
+        for top in ("include", "src", "cuda")
         for file in sorted((root / top).rglob("*"))
         if file.suffix in (".hpp", ".cpp", ".cuh", ".cu")
     ]

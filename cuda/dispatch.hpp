@@ -1,0 +1,95 @@
+// From run-time types and formats to the template arguments of a kernel, and from granularities to
+// scale maps.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "cuqat/scalar/element.hpp"
+#include "launchers.hpp"
+#include "scale_map.cuh"
+#include "statistics.cuh"
+
+namespace cuqat::gpu {
+
+template <typename T>
+struct TypeTag {
+  using Type = T;
+};
+
+/// body(TypeTag<T>) for the type of the dtype.
+template <typename Body>
+void with_type(DType dtype, const Body& body) {
+  switch (dtype) {
+    case DType::kF32:
+      return body(TypeTag<float>{});
+    case DType::kF64:
+      return body(TypeTag<double>{});
+    case DType::kF16:
+      return body(TypeTag<float16>{});
+    case DType::kBF16:
+      return body(TypeTag<bfloat16>{});
+  }
+}
+
+/// body(TypeTag<an unsigned integer of the dtype's size>).
+template <typename Body>
+void with_bits(DType dtype, const Body& body) {
+  switch (dtype_bytes(dtype)) {
+    case 2:
+      return body(TypeTag<std::uint16_t>{});
+    case 4:
+      return body(TypeTag<std::uint32_t>{});
+    default:
+      return body(TypeTag<std::uint64_t>{});
+  }
+}
+
+/// body(element quantizer). int8 and int4 share one: their code range is a run-time value.
+template <typename Body>
+void with_quantizer(const Quantizer& quantizer, const Body& body) {
+  using scalar::ElementQuantizer;
+  using scalar::make_element_quantizer;
+  if (quantizer.format == Format::kE4M3) {
+    body(make_element_quantizer<ElementQuantizer<Format::kE4M3>>(quantizer));
+  } else if (quantizer.format == Format::kE5M2) {
+    body(make_element_quantizer<ElementQuantizer<Format::kE5M2>>(quantizer));
+  } else if (quantizer.rounding == Rounding::kNearestEven) {
+    body(make_element_quantizer<ElementQuantizer<Format::kInt8>>(quantizer));
+  } else {
+    body(make_element_quantizer<ElementQuantizer<Format::kInt8, Rounding::kOriginal>>(quantizer));
+  }
+}
+
+/// The tensor has elements.
+inline ScaleMap scale_map(const DeviceScaledTensor& tensor) {
+  ScaleMap map{};
+  map.scale = tensor.scale;
+  map.zero_point = tensor.zero_point;
+  map.is_single = tensor.num_scales == 1;
+  if (map.is_single) return map;
+  const auto extents = tensor.shape.extents();
+  map.is_periodic = tensor.granularity.kind == Granularity::Kind::kChannel;
+  if (map.is_periodic) {
+    const auto axis = static_cast<std::size_t>(tensor.granularity.axis);
+    map.run_length = 1;
+    for (std::size_t i = axis + 1; i < extents.size(); ++i) map.run_length *= extents[i];
+    map.runs_per_row = extents[axis];
+    map.row_length = map.runs_per_row * map.run_length;
+  } else {
+    map.row_length = extents.back();
+    map.run_length = std::min(tensor.granularity.group_size, map.row_length);
+    map.runs_per_row = (map.row_length - 1) / map.run_length + 1;
+  }
+  map.by_row = Divider(map.row_length);
+  map.by_run = Divider(map.run_length);
+  return map;
+}
+
+/// Scratch memory at the beginning of the workspace: the counter, then the partial results.
+inline ReductionScratch reduction_scratch(void* workspace) {
+  return {static_cast<unsigned*>(workspace),
+          reinterpret_cast<Statistics*>(static_cast<char*>(workspace) + 256)};
+}
+
+}  // namespace cuqat::gpu

@@ -1,0 +1,72 @@
+#include "fake_quantize.cuh"
+
+#include "dispatch.hpp"
+#include "launch.hpp"
+#include "launchers.hpp"
+
+namespace cuqat::gpu {
+
+void launch_fake_quantize(const DeviceScaledTensor& tensor, const void* x, void* y,
+                          std::uint8_t* clip_mask, Statistics* statistics,
+                          const LaunchTarget& target) {
+  const std::int64_t count = tensor.shape.count();
+  if (count == 0) {
+    if (statistics != nullptr) launch_statistics(tensor.dtype, 0, x, statistics, target);
+    return;
+  }
+  with_type(tensor.dtype, [&](auto type) {
+    with_quantizer(tensor.quantizer, [&](auto quantizer) {
+      using T = typename decltype(type)::Type;
+      using Q = decltype(quantizer);
+      const PackLayout layout =
+          clip_mask == nullptr ? packs_aligned_to<T>(y, count) : packs_from_start(count);
+      const int grid = grid_size(layout.num_packs, kPacksInFlight<T>, target.num_multiprocessors);
+      const auto run = [&](auto kernel, std::size_t shared_bytes, const ReductionScratch& scratch) {
+        launch(grid, shared_bytes, target.stream, kernel, layout, scale_map(tensor), quantizer, x,
+               y, clip_mask, scratch, statistics);
+      };
+      if (statistics == nullptr) {
+        run(&fake_quantize_kernel<T, Q, false>, 0, {});
+      } else {
+        run(&fake_quantize_kernel<T, Q, true>, sizeof(StatisticsStorage),
+            reduction_scratch(target.workspace));
+      }
+    });
+  });
+}
+
+void launch_fake_quantize_backward(const DeviceScaledTensor& tensor, const void* dy, const void* x,
+                                   void* dx, const LaunchTarget& target) {
+  const std::int64_t count = tensor.shape.count();
+  if (count == 0) return;
+  with_type(tensor.dtype, [&](auto type) {
+    with_quantizer(tensor.quantizer, [&](auto quantizer) {
+      using T = typename decltype(type)::Type;
+      using Q = decltype(quantizer);
+      const PackLayout layout = packs_aligned_to<T>(dx, count);
+      launch(grid_size(layout.num_packs, kPacksInFlight<T>, target.num_multiprocessors), 0,
+             target.stream, &fake_quantize_backward_kernel<T, Q>, layout, scale_map(tensor),
+             quantizer, dy, x, dx);
+    });
+  });
+}
+
+void launch_fake_quantize_backward_from_mask(DType dtype, std::int64_t count, const void* dy,
+                                             const std::uint8_t* clip_mask, void* dx,
+                                             const LaunchTarget& target) {
+  if (count == 0) return;
+  with_bits(dtype, [&](auto type) {
+    using Bits = typename decltype(type)::Type;
+    const PackLayout packs = packs_from_start(count);
+    if (dx == dy) {
+      const PackLayout bytes = packs_from_start(packs.num_packs);
+      launch(grid_size(bytes.num_packs, kPacksInFlight<std::uint8_t>, target.num_multiprocessors),
+             0, target.stream, &zero_clipped_kernel<Bits>, bytes, count, clip_mask, dx);
+      return;
+    }
+    launch(grid_size(packs.num_packs, kPacksInFlight<Bits>, target.num_multiprocessors), 0,
+           target.stream, &backward_from_mask_kernel<Bits>, packs, dy, clip_mask, dx);
+  });
+}
+
+}  // namespace cuqat::gpu

@@ -1,0 +1,100 @@
+// Fake quantize with its clip mask and statistics of x, and the straight-through gradients.
+//
+// A thread takes packs of eight elements; a pack's eight clip bits are one byte of the mask. Scales
+// are read from device memory through the caches: one a pack, or one an element where they change
+// within it.
+//
+// Bytes moved an element: 2 sizeof(T), and 1/8 for a mask; the gradient from x 3 sizeof(T), from a
+// mask 2 sizeof(T) + 1/8, in place 1/8 and a sector for each clipped element. Bound by memory.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "cuqat/scalar/element.hpp"
+#include "for_each_pack.cuh"
+#include "statistics.cuh"
+
+namespace cuqat::gpu {
+
+/// clip_mask may be null. With statistics the scratch and the result are set.
+template <typename T, typename Q, bool kWithStatistics>
+__global__ void fake_quantize_kernel(PackLayout layout, ScaleMap scales, Q quantizer, const void* x,
+                                     void* y, std::uint8_t* clip_mask, ReductionScratch scratch,
+                                     Statistics* statistics) {
+  using C = scalar::ComputeType<T>;
+  ThreadStatistics<C> seen;
+  for_each_pack<T>(layout, x, [&](const PackSpan& span, const Pack<T>& pack, std::int64_t number) {
+    Pack<T> result{};
+    unsigned clipped = 0;
+    for_each_scaled<C>(span, scales, [&](int i, C scale, std::int32_t zero_point) {
+      const C value = scalar::load_compute(pack.element[i]);
+      const auto one = scalar::fake_quantize_element(quantizer, value, scale, zero_point);
+      result.element[i] = scalar::store_compute<T>(one.value);
+      clipped |= (one.clipped ? 1u : 0u) << i;
+      if constexpr (kWithStatistics) seen.add(value);
+    });
+    store_pack(y, span, result);
+    if (clip_mask != nullptr) clip_mask[number] = static_cast<std::uint8_t>(clipped);
+  });
+  if constexpr (kWithStatistics) {
+    reduce_statistics(seen.result(), layout.count, scratch, statistics);
+  }
+}
+
+template <typename T, typename Q>
+__global__ void fake_quantize_backward_kernel(PackLayout layout, ScaleMap scales, Q quantizer,
+                                              const void* dy, const void* x, void* dx) {
+  using C = scalar::ComputeType<T>;
+  for_each_pack<T>(layout, x, [&](const PackSpan& span, const Pack<T>& pack, std::int64_t) {
+    Pack<BitsOf<T>> gradient = load_pack<BitsOf<T>>(dy, span);
+    for_each_scaled<C>(span, scales, [&](int i, C scale, std::int32_t zero_point) {
+      const C value = scalar::load_compute(pack.element[i]);
+      const bool passes = scale == C{0};
+      if (!passes && scalar::is_clipped(quantizer, value, scale, zero_point)) {
+        gradient.element[i] = 0;
+      }
+    });
+    store_pack(dx, span, gradient);
+  });
+}
+
+/// Packs start at the first element, so a pack's bits are one byte of the mask.
+template <typename Bits>
+__global__ void backward_from_mask_kernel(PackLayout layout, const void* dy,
+                                          const std::uint8_t* clip_mask, void* dx) {
+  for_each_pack<Bits>(layout, dy,
+                      [&](const PackSpan& span, const Pack<Bits>& pack, std::int64_t number) {
+                        const unsigned clipped = clip_mask[number];
+                        Pack<Bits> gradient = pack;
+#pragma unroll
+                        for (int i = 0; i < kPackElements; ++i) {
+                          if ((clipped >> i & 1u) != 0) gradient.element[i] = 0;
+                        }
+                        store_pack(dx, span, gradient);
+                      });
+}
+
+/// dx is dy: where the mask is clean, nothing but the mask is touched. `mask_bytes` are the packs
+/// of the mask's bytes, `count` the elements of dx.
+template <typename Bits>
+__global__ void zero_clipped_kernel(PackLayout mask_bytes, std::int64_t count,
+                                    const std::uint8_t* clip_mask, void* dx) {
+  for_each_pack<std::uint8_t>(
+      mask_bytes, clip_mask,
+      [&](const PackSpan& span, const Pack<std::uint8_t>& mask, std::int64_t) {
+#pragma unroll
+        for (int byte = 0; byte < kPackElements; ++byte) {
+          if (byte < span.begin || byte >= span.end) continue;
+          const std::int64_t first = (span.first + byte) * kPackElements;
+          for (unsigned rest = mask.element[byte]; rest != 0; rest &= rest - 1) {
+            const std::int64_t i = first + __ffs(static_cast<int>(rest)) - 1;
+            // Spare bits of a mask from elsewhere may be set.
+            if (i < count) store_element<Bits>(dx, i, 0);
+          }
+        }
+      });
+}
+
+}  // namespace cuqat::gpu

@@ -1,0 +1,55 @@
+// The launchers: each puts one kernel on the stream. Arguments have been checked.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "cuqat/fake_quant.hpp"
+#include "cuqat/format.hpp"
+#include "cuqat/quant_params.hpp"
+#include "cuqat/statistics.hpp"
+#include "cuqat/tensor_view.hpp"
+
+namespace cuqat::gpu {
+
+/// How a tensor's elements map to scales, which lie in device memory.
+struct DeviceScaledTensor {
+  DType dtype;
+  Shape shape;
+  Granularity granularity;  ///< kChannel: the axis is in [0, rank).
+  Quantizer quantizer;
+  std::int64_t num_scales;
+  const void* scale;               ///< f64 for f64 tensors, else f32.
+  const std::int32_t* zero_point;  ///< Null: all 0.
+};
+
+/// Where kernels are launched.
+struct LaunchTarget {
+  int num_multiprocessors;
+  cudaStream_t stream;
+  void* workspace;
+};
+
+/// Bytes of workspace that a reduction takes; they are zero before its first launch.
+std::size_t reduction_workspace_bytes(int num_multiprocessors);
+
+void launch_quantize(const DeviceScaledTensor& tensor, const void* x, std::uint8_t* codes,
+                     CodeLayout layout, const LaunchTarget& target);
+void launch_dequantize(const DeviceScaledTensor& tensor, const std::uint8_t* codes,
+                       CodeLayout layout, void* y, const LaunchTarget& target);
+/// clip_mask and statistics may be null. y may be x.
+void launch_fake_quantize(const DeviceScaledTensor& tensor, const void* x, void* y,
+                          std::uint8_t* clip_mask, Statistics* statistics,
+                          const LaunchTarget& target);
+/// dx may be dy.
+void launch_fake_quantize_backward(const DeviceScaledTensor& tensor, const void* dy, const void* x,
+                                   void* dx, const LaunchTarget& target);
+/// dx may be dy.
+void launch_fake_quantize_backward_from_mask(DType dtype, std::int64_t count, const void* dy,
+                                             const std::uint8_t* clip_mask, void* dx,
+                                             const LaunchTarget& target);
+void launch_statistics(DType dtype, std::int64_t count, const void* x, Statistics* result,
+                       const LaunchTarget& target);
+
+}  // namespace cuqat::gpu

@@ -1,0 +1,25 @@
+#include "statistics.cuh"
+
+#include "dispatch.hpp"
+#include "launch.hpp"
+#include "launchers.hpp"
+
+namespace cuqat::gpu {
+
+std::size_t reduction_workspace_bytes(int num_multiprocessors) {
+  const auto blocks = static_cast<std::size_t>(num_multiprocessors) * kBlocksPerMultiprocessor;
+  return 256 + blocks * sizeof(Statistics);
+}
+
+void launch_statistics(DType dtype, std::int64_t count, const void* x, Statistics* result,
+                       const LaunchTarget& target) {
+  with_type(dtype, [&](auto type) {
+    using T = typename decltype(type)::Type;
+    const PackLayout layout = packs_aligned_to<T>(x, count);
+    launch(grid_size(layout.num_packs, kPacksInFlight<T>, target.num_multiprocessors),
+           sizeof(StatisticsStorage), target.stream, &statistics_kernel<T>, layout, x,
+           reduction_scratch(target.workspace), result);
+  });
+}
+
+}  // namespace cuqat::gpu

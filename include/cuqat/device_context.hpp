@@ -1,0 +1,47 @@
+// What device functions need besides their arguments: a device and scratch memory.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "cuqat/stream.hpp"
+
+namespace cuqat {
+
+/// A device and the scratch memory of the work on it. Contexts are independent of each other, and
+/// there is no other state.
+///
+/// A context serves one thread and one stream at a time: work of the same context on two streams
+/// must be ordered by the caller (an event, say), as both use the scratch memory.
+class DeviceContext {
+ public:
+  struct Options {
+    /// Scratch memory, allocated once. Functions that need more say so instead of allocating.
+    std::size_t workspace_bytes = std::size_t{8} << 20;
+    /// Whether functions ask the CUDA runtime if each pointer is one that the device can use, which
+    /// takes well under a microsecond. Without it a host pointer ends in an illegal access.
+    bool check_pointers = true;
+  };
+
+  /// Of the calling thread's current device. Waits and allocates.
+  /// @throws BackendUnavailable where there is no usable device or this build has no CUDA backend;
+  ///         CudaError where the memory cannot be had.
+  DeviceContext() : DeviceContext(Options{}) {}
+  explicit DeviceContext(const Options& options);
+  /// Work that uses the scratch memory must have ended. Waits; never throws.
+  ~DeviceContext();
+  DeviceContext(DeviceContext&&) noexcept;
+  DeviceContext& operator=(DeviceContext&&) noexcept;
+
+  [[nodiscard]] int device() const noexcept;
+  [[nodiscard]] std::size_t workspace_bytes() const noexcept;
+
+  struct State;
+  /// For the library's own use.
+  [[nodiscard]] const State& state() const noexcept { return *state_; }
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cuqat

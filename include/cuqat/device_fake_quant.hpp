@@ -1,0 +1,92 @@
+// Quantize, dequantize, fake quantize and their gradients on tensors in device memory: the
+// functions of fake_quant.hpp, with the same bits.
+//
+// All of them only put work on the stream: they do not wait, allocate or copy to the host, so they
+// can be captured in a CUDA graph. Scales and zero points are read from device memory when the work
+// runs. All pointers may have any alignment; 16-byte alignment is fastest.
+#pragma once
+
+#include <cstdint>
+
+#include "cuqat/device_context.hpp"
+#include "cuqat/fake_quant.hpp"
+#include "cuqat/quant_params.hpp"
+#include "cuqat/statistics.hpp"
+#include "cuqat/stream.hpp"
+#include "cuqat/tensor_view.hpp"
+
+namespace cuqat {
+
+/// QuantParams with scales and zero points in device memory.
+struct DeviceQuantParams {
+  Quantizer quantizer;
+  Granularity granularity;
+  /// Rank 1, one for each scale of the granularity: f64 for f64 tensors, f32 for all others. A
+  /// scale of 0 passes x through fake_quantize unchanged and unclipped; other values that the host
+  /// functions refuse (negative, NaN, infinite) give unspecified numbers.
+  ConstDeviceTensorView scale;
+  /// As many as scales, or none for all zero. Codes of an integer format; FP8 has none.
+  DeviceSpan<const std::int32_t> zero_point;
+};
+
+/// codes = quantize(x), as fake_quant.hpp says.
+/// Shape:  x any; codes exactly codes_bytes(x.count(), layout).
+/// Values: as the host function; with a scale of 0 unspecified.
+/// Order:  on the stream.
+/// Agrees: bit for bit with every backend.
+/// @throws InvalidArgument where counts do not match the granularity, the scales' dtype is not x's
+///         compute type, rounding is kOriginal with FP8, the layout does not fit the format, or a
+///         pointer is not one that the device can use; CudaError where the launch fails.
+void quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
+              DeviceSpan<std::uint8_t> codes, CodeLayout layout, const DeviceContext& context,
+              StreamRef stream);
+
+/// y = dequantize(codes).
+/// Shape:  codes exactly codes_bytes(y.count(), layout).
+/// Values: as the host function.
+/// Order:  on the stream.
+/// Agrees: bit for bit with every backend.
+/// @throws as quantize.
+void dequantize(DeviceSpan<const std::uint8_t> codes, const DeviceQuantParams& params,
+                DeviceTensorView y, CodeLayout layout, const DeviceContext& context,
+                StreamRef stream);
+
+/// What fake_quantize may write besides y, in the same read of x.
+struct FakeQuantizeExtras {
+  /// None, or exactly clip_mask_bytes(x.count()): bit i % 8 of byte i / 8 is 1 where element i is
+  /// clipped or NaN.
+  DeviceSpan<std::uint8_t> clip_mask;
+  /// Null, or one Statistics of x in device memory.
+  Statistics* statistics = nullptr;
+};
+
+/// y = dequantize(quantize(x)) in one pass.
+/// Shape:  y as x, of the same dtype; y may be x itself (in place) but not overlap it otherwise.
+/// Values: as the host function.
+/// Order:  on the stream. With statistics it uses the context's scratch memory.
+/// Agrees: bit for bit with every backend.
+/// @throws as quantize, and where x and y differ in dtype or shape.
+void fake_quantize(ConstDeviceTensorView x, const DeviceQuantParams& params, DeviceTensorView y,
+                   const FakeQuantizeExtras& extras, const DeviceContext& context,
+                   StreamRef stream);
+
+/// dx = dy where x is not clipped, else +0: the straight-through gradient.
+/// Shape:  dy, x and dx alike, of one dtype; dx may be dy itself (in place).
+/// Values: dy's bits, NaN included, where x is not clipped; +0 elsewhere, whatever dy is.
+/// Order:  on the stream.
+/// Agrees: bit for bit with every backend.
+/// @throws as fake_quantize.
+void fake_quantize_backward(ConstDeviceTensorView dy, ConstDeviceTensorView x,
+                            const DeviceQuantParams& params, DeviceTensorView dx,
+                            const DeviceContext& context, StreamRef stream);
+
+/// The same from the mask that fake_quantize wrote; x is not needed.
+/// Shape:  dx as dy; clip_mask exactly clip_mask_bytes(dy.count()). In place (dx is dy) only the
+///         clipped elements are written, and dy is not read.
+/// Order:  on the stream.
+/// Agrees: bit for bit with every backend.
+/// @throws InvalidArgument where shapes, dtypes or sizes differ; CudaError where the launch fails.
+void fake_quantize_backward(ConstDeviceTensorView dy, DeviceSpan<const std::uint8_t> clip_mask,
+                            DeviceTensorView dx, const DeviceContext& context, StreamRef stream);
+
+}  // namespace cuqat

@@ -1,0 +1,21 @@
+// Statistics of tensors in device memory.
+#pragma once
+
+#include "cuqat/device_context.hpp"
+#include "cuqat/statistics.hpp"
+#include "cuqat/stream.hpp"
+#include "cuqat/tensor_view.hpp"
+
+namespace cuqat {
+
+/// The statistics of the whole tensor in one read, left in device memory.
+/// Shape:  x any; result is one Statistics in device memory, 8-byte aligned.
+/// Values: as the host function.
+/// Order:  on the stream; it does not wait or allocate and uses the context's scratch memory.
+/// Agrees: bit for bit with every backend.
+/// @throws InvalidArgument for a pointer that the device cannot use, or where the context's scratch
+///         memory is too small; CudaError where the launch fails.
+void statistics(ConstDeviceTensorView x, Statistics* result, const DeviceContext& context,
+                StreamRef stream);
+
+}  // namespace cuqat

@@ -1,0 +1,47 @@
+#include "device/context.hpp"
+
+#include <string>
+#include <utility>
+
+#include "check.hpp"
+#include "cuqat/error.hpp"
+
+namespace cuqat {
+
+DeviceContext::State::State(const Options& options)
+    : check_pointers(options.check_pointers), workspace_bytes(options.workspace_bytes) {
+  const cudaError_t status = cudaGetDevice(&device);
+  if (status != cudaSuccess) {
+    static_cast<void>(cudaGetLastError());
+    throw BackendUnavailable(std::string("no CUDA device can be used: ") +
+                             cudaGetErrorString(status));
+  }
+  gpu::check(cudaDeviceGetAttribute(&num_multiprocessors, cudaDevAttrMultiProcessorCount, device));
+  const std::size_t least = gpu::reduction_workspace_bytes(num_multiprocessors);
+  if (workspace_bytes < least) {
+    throw InvalidArgument("options.workspace_bytes is " + std::to_string(workspace_bytes) +
+                          "; it must be at least " + std::to_string(least) + " on this device");
+  }
+  gpu::check(cudaMalloc(&workspace, workspace_bytes));
+  // The counters of reductions start at 0 and return to it.
+  const cudaError_t cleared = cudaMemset(workspace, 0, workspace_bytes);
+  if (cleared != cudaSuccess) {
+    static_cast<void>(cudaFree(workspace));
+    gpu::check(cleared);
+  }
+}
+
+DeviceContext::State::~State() {
+  // At exit the runtime may be gone already; there is nothing to do about an error.
+  static_cast<void>(cudaFree(workspace));
+}
+
+DeviceContext::DeviceContext(const Options& options) : state_(std::make_unique<State>(options)) {}
+DeviceContext::~DeviceContext() = default;
+DeviceContext::DeviceContext(DeviceContext&&) noexcept = default;
+DeviceContext& DeviceContext::operator=(DeviceContext&&) noexcept = default;
+
+int DeviceContext::device() const noexcept { return state_->device; }
+std::size_t DeviceContext::workspace_bytes() const noexcept { return state_->workspace_bytes; }
+
+}  // namespace cuqat

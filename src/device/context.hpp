@@ -1,0 +1,30 @@
+// What a DeviceContext holds.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+
+#include "cuqat/device_context.hpp"
+#include "launchers.hpp"
+
+namespace cuqat {
+
+struct DeviceContext::State {
+  explicit State(const Options& options);
+  ~State();
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  [[nodiscard]] gpu::LaunchTarget target(StreamRef stream) const {
+    return {num_multiprocessors, stream.get(), workspace};
+  }
+
+  int device = 0;
+  int num_multiprocessors = 1;
+  bool check_pointers = true;
+  std::size_t workspace_bytes = 0;
+  void* workspace = nullptr;
+};
+
+}  // namespace cuqat

@@ -1,0 +1,50 @@
+// The device functions of a build without CUDA. They need a DeviceContext, and there is none.
+#include <utility>
+
+#include "cuqat/device_fake_quant.hpp"
+#include "cuqat/device_statistics.hpp"
+#include "cuqat/error.hpp"
+
+namespace cuqat {
+namespace {
+
+[[noreturn]] void unavailable() {
+  throw BackendUnavailable("this build of cuqat has no CUDA code");
+}
+
+}  // namespace
+
+struct DeviceContext::State {};
+
+DeviceContext::DeviceContext(const Options&) { unavailable(); }
+DeviceContext::~DeviceContext() = default;
+DeviceContext::DeviceContext(DeviceContext&&) noexcept = default;
+DeviceContext& DeviceContext::operator=(DeviceContext&&) noexcept = default;
+int DeviceContext::device() const noexcept { return -1; }
+std::size_t DeviceContext::workspace_bytes() const noexcept { return 0; }
+
+void quantize(ConstDeviceTensorView, const DeviceQuantParams&, DeviceSpan<std::uint8_t>, CodeLayout,
+              const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void dequantize(DeviceSpan<const std::uint8_t>, const DeviceQuantParams&, DeviceTensorView,
+                CodeLayout, const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void fake_quantize(ConstDeviceTensorView, const DeviceQuantParams&, DeviceTensorView,
+                   const FakeQuantizeExtras&, const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void fake_quantize_backward(ConstDeviceTensorView, ConstDeviceTensorView, const DeviceQuantParams&,
+                            DeviceTensorView, const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void fake_quantize_backward(ConstDeviceTensorView, DeviceSpan<const std::uint8_t>, DeviceTensorView,
+                            const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void statistics(ConstDeviceTensorView, Statistics*, const DeviceContext&, StreamRef) {
+  unavailable();
+}
+
+}  // namespace cuqat

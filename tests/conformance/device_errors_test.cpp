@@ -1,0 +1,244 @@
+// What device functions refuse, and what they may not do on a stream.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "cuqat/device_fake_quant.hpp"
+#include "cuqat/device_statistics.hpp"
+#include "simt/executor.hpp"
+#include "support/device_table.hpp"
+
+namespace cuqat::test {
+namespace {
+
+static_assert(!std::is_constructible_v<StreamRef, int>);
+static_assert(!std::is_constructible_v<StreamRef, std::nullptr_t>);
+static_assert(!std::is_convertible_v<ConstTensorView, ConstDeviceTensorView>);
+static_assert(!std::is_convertible_v<ConstDeviceTensorView, ConstTensorView>);
+
+constexpr std::int64_t kCount = 1000;
+
+/// Arguments that fit together, in device memory.
+class DeviceErrors : public testing::Test {
+ protected:
+  DeviceErrors() {
+    simt::set_order({});
+    for (void** memory : {&x_, &y_, &scale_, &mask_, &statistics_}) {
+      EXPECT_EQ(cudaMalloc(memory, kCount * sizeof(float)), cudaSuccess);
+    }
+    const std::vector<float> ones(kCount, 1.0f);
+    for (void* memory : {x_, y_, scale_}) {
+      EXPECT_EQ(cudaMemcpy(memory, ones.data(), kCount * sizeof(float), cudaMemcpyHostToDevice),
+                cudaSuccess);
+    }
+  }
+  ~DeviceErrors() override {
+    for (void* memory : {x_, y_, scale_, mask_, statistics_}) {
+      EXPECT_EQ(cudaFree(memory), cudaSuccess);
+    }
+  }
+
+  [[nodiscard]] ConstDeviceTensorView x() const { return {x_, DType::kF32, Shape{kCount}}; }
+  [[nodiscard]] DeviceTensorView y() const { return {y_, DType::kF32, Shape{kCount}}; }
+  [[nodiscard]] DeviceQuantParams params() const {
+    DeviceQuantParams params;
+    params.scale = {scale_, DType::kF32, Shape{1}};
+    return params;
+  }
+  [[nodiscard]] FakeQuantizeExtras extras() const {
+    return {{static_cast<std::uint8_t*>(mask_), 125}, static_cast<Statistics*>(statistics_)};
+  }
+  static const DeviceContext& context() { return device_under_test().context; }
+  static StreamRef stream() { return device_under_test().stream; }
+
+  /// The call throws InvalidArgument with all of these parts, launches nothing, and the right call
+  /// works afterwards.
+  void expect_invalid(const std::function<void()>& call, const std::vector<std::string>& parts) {
+    simt::reset_counters();
+    try {
+      call();
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const InvalidArgument& error) {
+      for (const std::string& part : parts) {
+        EXPECT_NE(std::string(error.what()).find(part), std::string::npos)
+            << part << " is not in: " << error.what();
+      }
+    }
+    EXPECT_EQ(simt::counters().launches, 0);
+    fake_quantize(x(), params(), y(), {}, context(), stream());
+    EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
+  }
+
+  void* x_ = nullptr;
+  void* y_ = nullptr;
+  void* scale_ = nullptr;
+  void* mask_ = nullptr;
+  void* statistics_ = nullptr;
+};
+
+TEST_F(DeviceErrors, AHostPointerIsNamed) {
+  std::vector<float> host(kCount);
+  const ConstDeviceTensorView host_x(host.data(), Shape{kCount});
+  const DeviceTensorView host_y(host.data(), Shape{kCount});
+  expect_invalid([&] { fake_quantize(host_x, params(), y(), {}, context(), stream()); },
+                 {"x is ", "device memory"});
+  expect_invalid([&] { fake_quantize(x(), params(), host_y, {}, context(), stream()); },
+                 {"y is ", "device memory"});
+  expect_invalid(
+      [&] {
+        DeviceQuantParams wrong = params();
+        wrong.scale = {host.data(), DType::kF32, Shape{1}};
+        fake_quantize(x(), wrong, y(), {}, context(), stream());
+      },
+      {"params.scale is ", "device memory"});
+  expect_invalid(
+      [&] {
+        Statistics result;
+        statistics(x(), &result, context(), stream());
+      },
+      {"result is ", "device memory"});
+}
+
+TEST_F(DeviceErrors, WhatDoesNotFitTogetherIsNamed) {
+  const DeviceTensorView longer(y_, DType::kF32, Shape{kCount + 1});
+  const DeviceTensorView narrow(y_, DType::kBF16, Shape{kCount});
+  const DeviceTensorView shifted(static_cast<float*>(x_) + 1, Shape{kCount});
+  expect_invalid([&] { fake_quantize(x(), params(), longer, {}, context(), stream()); },
+                 {"y.shape()", "[1001]", "[1000]"});
+  expect_invalid([&] { fake_quantize(x(), params(), narrow, {}, context(), stream()); },
+                 {"y.dtype()", "BF16", "F32"});
+  expect_invalid([&] { fake_quantize(x(), params(), shifted, {}, context(), stream()); },
+                 {"y is ", "x itself or apart"});
+  expect_invalid(
+      [&] {
+        DeviceQuantParams wrong = params();
+        wrong.granularity = Granularity::channel(0);
+        fake_quantize(x(), wrong, y(), {}, context(), stream());
+      },
+      {"params.scale.size()", "is 1", "1000"});
+  expect_invalid(
+      [&] {
+        DeviceQuantParams wrong = params();
+        wrong.scale = {scale_, DType::kF64, Shape{1}};
+        fake_quantize(x(), wrong, y(), {}, context(), stream());
+      },
+      {"params.scale.dtype()", "F64", "F32"});
+  expect_invalid(
+      [&] {
+        DeviceQuantParams wrong = params();
+        wrong.quantizer.format = Format::kE4M3;
+        wrong.zero_point = {static_cast<std::int32_t*>(scale_), 1};
+        fake_quantize(x(), wrong, y(), {}, context(), stream());
+      },
+      {"params.zero_point", "FP8"});
+  expect_invalid(
+      [&] {
+        FakeQuantizeExtras wrong = extras();
+        wrong.clip_mask = {wrong.clip_mask.data(), 124};
+        fake_quantize(x(), params(), y(), wrong, context(), stream());
+      },
+      {"extras.clip_mask.size()", "124", "125"});
+  expect_invalid(
+      [&] {
+        quantize(x(), params(), {static_cast<std::uint8_t*>(y_), 500}, CodeLayout::kNibbles,
+                 context(), stream());
+      },
+      {"layout", "kNibbles", "int8"});
+}
+
+TEST_F(DeviceErrors, ANullStreamIsRefused) {
+  cudaStream_t none = nullptr;
+  expect_invalid([&] { fake_quantize(x(), params(), y(), {}, context(), none); },
+                 {"stream is null"});
+}
+
+TEST_F(DeviceErrors, EveryFailingCallIsACudaErrorAndTheContextStillWorks) {
+  // Queries cannot fail here: the only call is the launch.
+  for (int n = 1;; ++n) {
+    simt::fail_call(n);
+    try {
+      fake_quantize(x(), params(), y(), extras(), context(), stream());
+    } catch (const CudaError& error) {
+      EXPECT_NE(std::string(error.what()).find("launch.hpp"), std::string::npos) << error.what();
+      EXPECT_NE(error.code(), 0);
+    }
+    if (simt::failure_pending()) {
+      ASSERT_GT(n, 1);
+      break;
+    }
+    ASSERT_LT(n, 50);
+  }
+  simt::reset();
+  fake_quantize(x(), params(), y(), extras(), context(), stream());
+  EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
+}
+
+TEST_F(DeviceErrors, AContextSaysWhatItCannotHave) {
+  DeviceContext::Options small;
+  small.workspace_bytes = 16;
+  EXPECT_THROW(DeviceContext{small}, InvalidArgument);
+  const std::size_t before = simt::leaked_allocations();
+  for (int n = 1; n <= 2; ++n) {  // the allocation, and clearing it
+    simt::fail_call(n);
+    EXPECT_THROW(DeviceContext(), Error) << n;
+    EXPECT_EQ(simt::leaked_allocations(), before);
+    simt::reset();
+  }
+}
+
+TEST_F(DeviceErrors, OperationsOnlyLaunchOneKernelEach) {
+  const std::function<void()> all[] = {
+      [&] { fake_quantize(x(), params(), y(), extras(), context(), stream()); },
+      [&] { statistics(x(), static_cast<Statistics*>(statistics_), context(), stream()); },
+      [&] { fake_quantize_backward(x(), x(), params(), y(), context(), stream()); },
+      [&] { fake_quantize_backward(x(), extras().clip_mask, y(), context(), stream()); },
+      [&] {
+        quantize(x(), params(), {static_cast<std::uint8_t*>(y_), kCount}, CodeLayout::kBytes,
+                 context(), stream());
+      }};
+  for (const auto& operation : all) {
+    simt::reset_counters();
+    operation();
+    const simt::Counters counted = simt::counters();
+    EXPECT_EQ(counted.launches, 1);
+    EXPECT_EQ(counted.allocations + counted.async_allocations + counted.frees +
+                  counted.async_frees + counted.copies + counted.memsets + counted.waits,
+              0);
+  }
+}
+
+TEST_F(DeviceErrors, AGraphGivesTheSameBits) {
+  const auto content = [&] {
+    std::vector<float> result(kCount);
+    EXPECT_EQ(cudaMemcpy(result.data(), y_, kCount * sizeof(float), cudaMemcpyDeviceToHost),
+              cudaSuccess);
+    return result;
+  };
+  fake_quantize(x(), params(), y(), extras(), context(), stream());
+  EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
+  const std::vector<float> expected = content();
+  EXPECT_EQ(cudaMemset(y_, 0, kCount * sizeof(float)), cudaSuccess);
+
+  const cudaStream_t captured = device_under_test().stream;
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  ASSERT_EQ(cudaStreamBeginCapture(captured, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  fake_quantize(x(), params(), y(), extras(), context(), stream());
+  ASSERT_EQ(cudaStreamEndCapture(captured, &graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+  EXPECT_NE(content(), expected);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(cudaGraphLaunch(executable, captured), cudaSuccess);
+    ASSERT_EQ(cudaStreamSynchronize(captured), cudaSuccess);
+    EXPECT_EQ(content(), expected);
+  }
+  EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+}
+
+}  // namespace
+}  // namespace cuqat::test

@@ -1,0 +1,187 @@
+// The device as tests see it, and errors and attributes as the runtime tells them.
+#include "device.hpp"
+
+#include <algorithm>
+#include <climits>
+
+#include "arena.hpp"
+#include "turns.hpp"
+
+namespace simt {
+
+Device& device() {
+  static auto* const the_device = new Device;
+  return *the_device;
+}
+
+void note_fault(const std::string& what) {
+  if (device().fault.empty()) device().fault = what;
+}
+
+namespace {
+
+template <class Function>
+auto locked(Function function) {
+  Device& d = device();
+  const std::lock_guard lock(d.mutex);
+  return function(d);
+}
+
+}  // namespace
+
+void set_order(Order order) {
+  locked([&](Device& d) { d.order = order; });
+}
+std::string fault() {
+  return locked([](Device& d) { return d.fault; });
+}
+Counters counters() {
+  return locked([](Device& d) { return d.counters; });
+}
+void reset_counters() {
+  locked([](Device& d) { d.counters = {}; });
+}
+void fail_call(int n) {
+  locked([&](Device& d) { d.calls_until_failure = n; });
+}
+bool failure_pending() {
+  return locked([](Device& d) { return d.calls_until_failure > 0; });
+}
+void set_multiprocessor_count(int count) {
+  locked([&](Device& d) { d.num_multiprocessors = count; });
+}
+void reset() {
+  locked([](Device& d) {
+    d.order = {};
+    d.fault.clear();
+    d.broken = false;
+    d.last_error = cudaSuccess;
+    d.counters = {};
+    d.calls_until_failure = 0;
+    d.num_kernels = 0;
+  });
+}
+std::size_t leaked_allocations() {
+  return locked([](Device& d) { return d.allocations.size(); });
+}
+std::size_t leaked_handles() {
+  return locked([](Device& d) {
+    const auto alive = [](const auto& handles) {
+      return static_cast<std::size_t>(std::count_if(
+          handles.begin(), handles.end(), [](const auto& handle) { return !handle->destroyed; }));
+    };
+    return alive(d.streams) + alive(d.events) + alive(d.graphs) + alive(d.graph_execs);
+  });
+}
+
+}  // namespace simt
+
+using simt::Device;
+using simt::query;
+
+const char* cudaGetErrorName(cudaError_t error) noexcept {
+#define SIMT_NAME(name) \
+  case name:            \
+    return #name;
+  switch (error) {
+    SIMT_NAME(cudaSuccess)
+    SIMT_NAME(cudaErrorInvalidValue)
+    SIMT_NAME(cudaErrorMemoryAllocation)
+    SIMT_NAME(cudaErrorInitializationError)
+    SIMT_NAME(cudaErrorInvalidConfiguration)
+    SIMT_NAME(cudaErrorInvalidMemcpyDirection)
+    SIMT_NAME(cudaErrorInvalidDeviceFunction)
+    SIMT_NAME(cudaErrorNoDevice)
+    SIMT_NAME(cudaErrorInvalidDevice)
+    SIMT_NAME(cudaErrorInvalidResourceHandle)
+    SIMT_NAME(cudaErrorIllegalState)
+    SIMT_NAME(cudaErrorNotReady)
+    SIMT_NAME(cudaErrorIllegalAddress)
+    SIMT_NAME(cudaErrorLaunchOutOfResources)
+    SIMT_NAME(cudaErrorLaunchFailure)
+    SIMT_NAME(cudaErrorNotSupported)
+    SIMT_NAME(cudaErrorStreamCaptureUnsupported)
+    SIMT_NAME(cudaErrorStreamCaptureInvalidated)
+    SIMT_NAME(cudaErrorStreamCaptureIsolation)
+    SIMT_NAME(cudaErrorStreamCaptureImplicit)
+    SIMT_NAME(cudaErrorCapturedEvent)
+    SIMT_NAME(cudaErrorUnknown)
+  }
+#undef SIMT_NAME
+  return "unrecognized error code";
+}
+/// CUDA has a sentence for each; the name says as much.
+const char* cudaGetErrorString(cudaError_t error) noexcept { return cudaGetErrorName(error); }
+
+cudaError_t cudaPeekAtLastError() noexcept {
+  return simt::locked([](Device& d) { return d.broken ? cudaErrorLaunchFailure : d.last_error; });
+}
+cudaError_t cudaGetLastError() noexcept {
+  return simt::locked([](Device& d) {
+    const cudaError_t error = cudaPeekAtLastError();
+    d.last_error = cudaSuccess;
+    return error;
+  });
+}
+
+cudaError_t cudaGetDeviceCount(int* count) noexcept {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* number) noexcept {
+  *number = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int number) noexcept {
+  return query([&](Device&) { return number == 0 ? cudaSuccess : cudaErrorInvalidDevice; });
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int number) noexcept {
+  return query([&](Device& d) {
+    if (number != 0) return cudaErrorInvalidDevice;
+    switch (attribute) {
+      case cudaDevAttrMaxThreadsPerBlock:
+      case cudaDevAttrMaxBlockDimX:
+      case cudaDevAttrMaxBlockDimY:
+        *value = simt::kMaxThreads;
+        break;
+      case cudaDevAttrMaxBlockDimZ:
+        *value = 64;
+        break;
+      case cudaDevAttrMaxGridDimX:
+        *value = INT_MAX;
+        break;
+      case cudaDevAttrMaxGridDimY:
+      case cudaDevAttrMaxGridDimZ:
+        *value = 65535;
+        break;
+      case cudaDevAttrMaxSharedMemoryPerBlock:
+        *value = simt::kDefaultSharedBytes;
+        break;
+      case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+        *value = simt::kMaxSharedBytes;
+        break;
+      case cudaDevAttrWarpSize:
+        *value = simt::kWarpSize;
+        break;
+      case cudaDevAttrMultiProcessorCount:
+        *value = d.num_multiprocessors;
+        break;
+      case cudaDevAttrMaxThreadsPerMultiProcessor:
+        *value = 2048;
+        break;
+      case cudaDevAttrComputeCapabilityMajor:
+        *value = 9;
+        break;
+      case cudaDevAttrComputeCapabilityMinor:
+        *value = 0;
+        break;
+      case cudaDevAttrMemoryPoolsSupported:
+        *value = 1;
+        break;
+      default:
+        return cudaErrorInvalidValue;
+    }
+    return cudaSuccess;
+  });
+}

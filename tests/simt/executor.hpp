@@ -1,0 +1,72 @@
+// What a test sees of the executor: the order of threads, faults, counts, and calls made to fail.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace simt {
+
+/// The order in which the threads of a block run, and the blocks of a grid.
+struct Order {
+  enum class Kind {
+    kForward,
+    kReverse,
+    kWarpInterleaved,  ///< Lane 0 of every warp, then lane 1; blocks shuffled.
+    kOneWarpAhead,     ///< A warp chosen by the seed runs whenever it can; blocks
+                       ///< shuffled.
+    kRandom            ///< Another thread at each step, before atomics too; blocks
+                       ///< shuffled.
+  };
+  Kind kind = Kind::kForward;
+  std::uint64_t seed = 0;
+
+  [[nodiscard]] std::string name() const;  ///< Letters, digits and underscores.
+};
+
+/// Holds for every later launch.
+void set_order(Order order);
+/// Every kind, and `num_random` seeds of the random one.
+[[nodiscard]] std::vector<Order> all_orders(int num_random);
+
+/// The first fault since reset(), or an empty text. Faults inside a kernel are sticky: every later
+/// call returns cudaErrorLaunchFailure; calls that release something do their work all the same.
+/// Misuse of the runtime (launch limits, dead handles, wild pointers) returns CUDA's error and
+/// leaves a text here as well.
+[[nodiscard]] std::string fault();
+
+/// Back to the start: no fault, no error, no planned failure, counts zero, launches numbered from
+/// 0, forward order. Memory, streams, events and graphs stay.
+void reset();
+
+/// Calls, successful or not, captured or not. A blocking copy counts as a copy and as a wait.
+struct Counters {
+  int launches = 0;
+  int graph_launches = 0;
+  int allocations = 0;
+  int async_allocations = 0;
+  int frees = 0;
+  int async_frees = 0;
+  int copies = 0;
+  int memsets = 0;
+  int waits = 0;  ///< For a stream, an event, the device or a blocking copy.
+};
+[[nodiscard]] Counters counters();
+void reset_counters();
+
+/// The n-th call from now, n from 1, fails and does nothing; 0 calls that off. Calls that release
+/// something neither count nor fail: no caller could do anything about it.
+void fail_call(int n);
+/// True until that call has come.
+[[nodiscard]] bool failure_pending();
+
+/// Allocations of device or pinned memory that nobody freed. A graph's own memory counts until the
+/// graph and its executables are destroyed.
+[[nodiscard]] std::size_t leaked_allocations();
+/// Streams, events, graphs and executables that nobody destroyed.
+[[nodiscard]] std::size_t leaked_handles();
+
+void set_multiprocessor_count(int count);  ///< 4 unless set.
+
+}  // namespace simt

@@ -1,0 +1,168 @@
+// Operations of a warp: they happen when every lane that the mask names has arrived.
+#include <algorithm>
+
+#include "scheduler.hpp"
+
+namespace simt {
+namespace {
+
+unsigned lane_of(unsigned number) { return number % kWarpSize; }
+
+bool names(unsigned mask, unsigned lane) { return (mask >> lane & 1u) != 0; }
+
+bool same_operation(const WarpRequest& a, const WarpRequest& b) {
+  return a.op == b.op && a.mask == b.mask && a.value_bytes == b.value_bytes;
+}
+
+bool moves_by_distance(WarpOp op) {
+  return op == WarpOp::kShuffleXor || op == WarpOp::kShuffleUp || op == WarpOp::kShuffleDown;
+}
+
+}  // namespace
+
+std::span<Scheduler::Thread> Scheduler::warp_of(const Thread& thread) {
+  const std::size_t first = thread.number - lane_of(thread.number);
+  return std::span(threads_).subspan(first,
+                                     std::min<std::size_t>(kWarpSize, threads_.size() - first));
+}
+
+std::uint64_t Scheduler::warp_operation(const WarpRequest& request, const Site& site) {
+  switch_to(home_);
+  Thread& self = *next_;
+  self.request = request;
+  self.site = site;
+  check_request(self);
+  self.state = State::kInWarpOp;
+  if (all_arrived(self)) complete(self);
+  wait(self);
+  switch_to(self.worker->context());
+  return self.result;
+}
+
+void Scheduler::check_request(const Thread& self) {
+  const WarpRequest& request = self.request;
+  const unsigned lane = lane_of(self.number);
+  if (!names(request.mask, lane)) {
+    fail(self, [&] { return "calls " + call(self) + ", which leaves itself out"; });
+  }
+  if (request.width != static_cast<int>(kWarpSize)) {
+    fail(self, [&] { return "calls " + call(self) + " with a width other than 32"; });
+  }
+  if (moves_by_distance(request.op) && (request.operand < 0 || request.operand >= 32)) {
+    fail(self, [&] { return "calls " + call(self) + " over a distance that is not in [0, 32)"; });
+  }
+  const std::span<Thread> warp = warp_of(self);
+  for (unsigned other = 0; other < kWarpSize; ++other) {
+    if (other == lane || !names(request.mask, other)) continue;
+    if (other >= warp.size()) {
+      fail(self, [&] {
+        return "calls " + call(self) + ", which names lane " + std::to_string(other) +
+               ": the block has no such thread";
+      });
+    }
+    const Thread& peer = warp[other];
+    // A peer in an operation of other lanes may still come to this one.
+    const bool never_comes = peer.state == State::kReturned || peer.state == State::kAtBarrier ||
+                             (peer.state == State::kInWarpOp && names(peer.request.mask, lane) &&
+                              !same_operation(peer.request, request));
+    if (never_comes) {
+      fail(self, [&] {
+        return "calls " + call(self) + ", which names lane " + std::to_string(other) + ", but " +
+               doing(peer);
+      });
+    }
+  }
+}
+
+bool Scheduler::all_arrived(const Thread& self) {
+  const std::span<const Thread> warp = warp_of(self);
+  return std::all_of(warp.begin(), warp.end(), [&](const Thread& peer) {
+    return !names(self.request.mask, lane_of(peer.number)) ||
+           (peer.state == State::kInWarpOp && same_operation(peer.request, self.request));
+  });
+}
+
+void Scheduler::complete(const Thread& self) {
+  const WarpOp op = self.request.op;
+  const unsigned mask = self.request.mask;
+  const std::span<Thread> warp = warp_of(self);
+  // Of the warp operations only __syncwarp orders memory: CUDA promises nothing for the others.
+  if (op == WarpOp::kSync) synchronize(warp, mask);
+
+  const auto lanes_where = [&](auto predicate) {
+    std::uint64_t lanes = 0;
+    for (const Thread& peer : warp) {
+      const unsigned lane = lane_of(peer.number);
+      if (names(mask, lane) && predicate(peer.request.value)) lanes |= std::uint64_t{1} << lane;
+    }
+    return lanes;
+  };
+  const auto is_set = [](std::uint64_t predicate) { return predicate != 0; };
+  for (Thread& thread : warp) {
+    if (!names(mask, lane_of(thread.number))) continue;
+    switch (op) {
+      case WarpOp::kSync:
+        break;
+      case WarpOp::kBallot:
+        thread.result = lanes_where(is_set);
+        break;
+      case WarpOp::kAny:
+        thread.result = lanes_where(is_set) != 0;
+        break;
+      case WarpOp::kAll:
+        thread.result = lanes_where(is_set) == mask;
+        break;
+      case WarpOp::kMatchAny: {
+        const std::uint64_t own = thread.request.value;
+        thread.result = lanes_where([own](std::uint64_t value) { return value == own; });
+        break;
+      }
+      default:
+        thread.result = shuffled(thread);
+    }
+  }
+  for (Thread& thread : warp) {
+    if (names(mask, lane_of(thread.number))) make_ready(thread);
+  }
+}
+
+std::uint64_t Scheduler::shuffled(const Thread& thread) {
+  const auto lane = static_cast<int>(lane_of(thread.number));
+  const int operand = thread.request.operand;
+  int source = lane;
+  switch (thread.request.op) {
+    case WarpOp::kShuffle:
+      source = operand & 31;
+      break;
+    case WarpOp::kShuffleXor:
+      source = lane ^ operand;
+      break;
+    case WarpOp::kShuffleUp:
+      source = lane - operand;
+      break;
+    default:
+      source = lane + operand;
+  }
+  if (source < 0 || source > 31) source = lane;  // over the warp's end: the lane's own value
+  if (!names(thread.request.mask, static_cast<unsigned>(source))) {
+    fail(thread, [&] {
+      return "reads lane " + std::to_string(source) + " in " + call(thread) +
+             ", which does not name it";
+    });
+  }
+  return warp_of(thread)[static_cast<std::size_t>(source)].request.value;
+}
+
+/// A thread that returns, or waits for its block, keeps no lane waiting for it.
+void Scheduler::check_not_awaited(const Thread& self, const char* doing_what) {
+  for (const Thread& peer : warp_of(self)) {
+    if (peer.state == State::kInWarpOp && names(peer.request.mask, lane_of(self.number))) {
+      fail(self, [&] {
+        return std::string(doing_what) + ", but " + doing(peer) + ", which names its lane " +
+               std::to_string(lane_of(self.number));
+      });
+    }
+  }
+}
+
+}  // namespace simt

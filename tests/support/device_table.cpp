@@ -1,0 +1,233 @@
+#include "support/device_table.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <vector>
+
+#include "cuqat/device_fake_quant.hpp"
+#include "cuqat/device_statistics.hpp"
+#include "support/sanitizer.hpp"
+
+namespace cuqat::test {
+namespace {
+
+using detail::ScaledTensor;
+
+void require(cudaError_t status) {
+  if (status != cudaSuccess) FAIL() << cudaGetErrorName(status);
+}
+
+/// A host buffer's twin in device memory, as far past a multiple of 64 bytes as the buffer is.
+class DeviceCopy {
+ public:
+  DeviceCopy(const void* host, std::size_t bytes)
+      : begin_(kGuardBytes + reinterpret_cast<std::uintptr_t>(host) % 64),
+        bytes_(bytes),
+        content_(begin_ + bytes + kEndBytes, kGuard) {
+    if (bytes > 0) std::memcpy(content_.data() + begin_, host, bytes);
+    require(cudaMalloc(&memory_, content_.size()));
+    require(cudaMemcpy(memory_, content_.data(), content_.size(), cudaMemcpyHostToDevice));
+  }
+  ~DeviceCopy() { static_cast<void>(cudaFree(memory_)); }
+  DeviceCopy(const DeviceCopy&) = delete;
+  DeviceCopy& operator=(const DeviceCopy&) = delete;
+
+  [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(memory_) + begin_; }
+  template <typename T>
+  [[nodiscard]] T* as() const {
+    return reinterpret_cast<T*>(data());
+  }
+
+  void copy_back(void* host) {
+    require(cudaMemcpy(content_.data(), memory_, content_.size(), cudaMemcpyDeviceToHost));
+    const auto intact = [](std::byte byte) { return byte == kGuard; };
+    const auto end = static_cast<std::ptrdiff_t>(begin_ + bytes_);
+    EXPECT_TRUE(std::all_of(content_.begin(),
+                            content_.begin() + static_cast<std::ptrdiff_t>(begin_), intact) &&
+                std::all_of(content_.begin() + end, content_.end(), intact))
+        << "device memory beside an output was written";
+    if (bytes_ > 0) std::memcpy(host, content_.data() + begin_, bytes_);
+  }
+
+ private:
+  static constexpr std::byte kGuard{0x5c};
+  static constexpr std::size_t kGuardBytes = 64;
+  // A sanitizer sees the end of the allocation itself, and sooner.
+  static constexpr std::size_t kEndBytes = kSanitized ? 0 : kGuardBytes;
+
+  std::size_t begin_;
+  std::size_t bytes_;
+  std::vector<std::byte> content_;
+  void* memory_ = nullptr;
+};
+
+StreamRef stream() { return device_under_test().stream; }
+const DeviceContext& context() { return device_under_test().context; }
+void wait() { require(cudaStreamSynchronize(device_under_test().stream)); }
+
+DType compute_type(DType dtype) { return dtype == DType::kF64 ? DType::kF64 : DType::kF32; }
+
+/// Scales and zero points in device memory.
+class DeviceScales {
+ public:
+  explicit DeviceScales(const ScaledTensor& tensor)
+      : tensor_(tensor),
+        scale_(tensor.scale, scales() * dtype_bytes(compute_type(tensor.dtype))),
+        zero_point_(tensor.zero_point, scales() * sizeof(std::int32_t)) {}
+
+  [[nodiscard]] DeviceQuantParams params() const {
+    DeviceQuantParams params;
+    params.quantizer = tensor_.quantizer;
+    params.granularity = tensor_.granularity;
+    params.scale = {scale_.data(), compute_type(tensor_.dtype), Shape{tensor_.num_scales}};
+    if (is_integer(tensor_.quantizer.format)) {
+      params.zero_point = {zero_point_.as<const std::int32_t>(), tensor_.num_scales};
+    }
+    return params;
+  }
+
+ private:
+  [[nodiscard]] std::size_t scales() const { return static_cast<std::size_t>(tensor_.num_scales); }
+
+  const ScaledTensor& tensor_;
+  DeviceCopy scale_;
+  DeviceCopy zero_point_;
+};
+
+std::size_t tensor_bytes(const ScaledTensor& tensor) {
+  return static_cast<std::size_t>(tensor.shape.count()) * dtype_bytes(tensor.dtype);
+}
+DeviceTensorView view(const DeviceCopy& copy, const ScaledTensor& tensor) {
+  return {copy.data(), tensor.dtype, tensor.shape};
+}
+
+void run_quantize(const ScaledTensor& tensor, const void* x, std::uint8_t* codes,
+                  CodeLayout layout) {
+  const std::size_t bytes = codes_bytes(tensor.shape.count(), layout);
+  const DeviceScales scales(tensor);
+  const DeviceCopy device_x(x, tensor_bytes(tensor));
+  DeviceCopy device_codes(codes, bytes);
+  quantize(view(device_x, tensor), scales.params(),
+           {device_codes.as<std::uint8_t>(), static_cast<std::int64_t>(bytes)}, layout, context(),
+           stream());
+  wait();
+  device_codes.copy_back(codes);
+}
+
+void run_dequantize(const ScaledTensor& tensor, const std::uint8_t* codes, CodeLayout layout,
+                    void* y) {
+  const std::size_t bytes = codes_bytes(tensor.shape.count(), layout);
+  const DeviceScales scales(tensor);
+  const DeviceCopy device_codes(codes, bytes);
+  DeviceCopy device_y(y, tensor_bytes(tensor));
+  dequantize({device_codes.as<const std::uint8_t>(), static_cast<std::int64_t>(bytes)},
+             scales.params(), view(device_y, tensor), layout, context(), stream());
+  wait();
+  device_y.copy_back(y);
+}
+
+void run_fake_quantize(const ScaledTensor& tensor, const void* x, void* y,
+                       std::uint8_t* clip_mask) {
+  const std::size_t mask_bytes = clip_mask == nullptr ? 0 : clip_mask_bytes(tensor.shape.count());
+  const DeviceScales scales(tensor);
+  const DeviceCopy own_x(x, x == y ? 0 : tensor_bytes(tensor));
+  DeviceCopy device_y(y, tensor_bytes(tensor));
+  const DeviceCopy& device_x = x == y ? device_y : own_x;
+  DeviceCopy device_mask(clip_mask, mask_bytes);
+  // The same code for every granularity: once is enough.
+  const bool with_statistics = tensor.granularity.kind == Granularity::Kind::kTensor;
+  const Statistics expected = cuqat::statistics(ConstTensorView(x, tensor.dtype, tensor.shape),
+                                                {Backend::named("reference"), 1});
+  Statistics found;
+  DeviceCopy device_found(&found, sizeof(found));
+  FakeQuantizeExtras extras;
+  extras.clip_mask = {device_mask.as<std::uint8_t>(), static_cast<std::int64_t>(mask_bytes)};
+  if (with_statistics) extras.statistics = device_found.as<Statistics>();
+  fake_quantize(view(device_x, tensor), scales.params(), view(device_y, tensor), extras, context(),
+                stream());
+  wait();
+  device_y.copy_back(y);
+  device_mask.copy_back(clip_mask);
+  device_found.copy_back(&found);
+  if (with_statistics) {
+    EXPECT_EQ(found, expected) << "the statistics in the same read";
+  }
+  if (x == y) return;
+  // Without statistics and mask another kernel and another cut into packs.
+  DeviceCopy plain_y(y, tensor_bytes(tensor));
+  fake_quantize(view(device_x, tensor), scales.params(), view(plain_y, tensor), {}, context(),
+                stream());
+  wait();
+  std::vector<std::byte> plain(tensor_bytes(tensor));
+  plain_y.copy_back(plain.data());
+  EXPECT_TRUE(plain.empty() || std::memcmp(plain.data(), y, plain.size()) == 0)
+      << "y without statistics";
+}
+
+void run_backward(const ScaledTensor& tensor, const void* dy, const void* x, void* dx) {
+  const DeviceScales scales(tensor);
+  const DeviceCopy device_x(x, tensor_bytes(tensor));
+  const DeviceCopy own_dy(dy, dy == dx ? 0 : tensor_bytes(tensor));
+  DeviceCopy device_dx(dx, tensor_bytes(tensor));
+  fake_quantize_backward(view(dy == dx ? device_dx : own_dy, tensor), view(device_x, tensor),
+                         scales.params(), view(device_dx, tensor), context(), stream());
+  wait();
+  device_dx.copy_back(dx);
+}
+
+void run_backward_from_mask(DType dtype, std::int64_t count, const void* dy,
+                            const std::uint8_t* clip_mask, void* dx, int) {
+  ScaledTensor tensor;
+  tensor.dtype = dtype;
+  tensor.shape = Shape{count};
+  const std::size_t mask_bytes = clip_mask_bytes(count);
+  const DeviceCopy device_mask(clip_mask, mask_bytes);
+  const DeviceCopy own_dy(dy, dy == dx ? 0 : tensor_bytes(tensor));
+  DeviceCopy device_dx(dx, tensor_bytes(tensor));
+  fake_quantize_backward(
+      view(dy == dx ? device_dx : own_dy, tensor),
+      {device_mask.as<const std::uint8_t>(), static_cast<std::int64_t>(mask_bytes)},
+      view(device_dx, tensor), context(), stream());
+  wait();
+  device_dx.copy_back(dx);
+}
+
+void run_statistics(const ScaledTensor& tensor, const void* x, Statistics* result) {
+  const DeviceCopy device_x(x, tensor_bytes(tensor));
+  DeviceCopy device_result(result, sizeof(Statistics));
+  statistics(view(device_x, tensor), device_result.as<Statistics>(), context(), stream());
+  wait();
+  device_result.copy_back(result);
+}
+
+}  // namespace
+
+DeviceUnderTest& device_under_test() {
+  static DeviceUnderTest device = [] {
+    cudaStream_t stream = nullptr;
+    require(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    return DeviceUnderTest{stream, DeviceContext()};
+  }();
+  return device;
+}
+
+Table device_table() {
+  static const detail::OperationTable kTable = [] {
+    detail::OperationTable table{};
+    table.name = "device";
+    table.instruction_set = "";
+    table.quantize = run_quantize;
+    table.dequantize = run_dequantize;
+    table.fake_quantize = run_fake_quantize;
+    table.fake_quantize_backward = run_backward;
+    table.fake_quantize_backward_from_mask = run_backward_from_mask;
+    table.statistics = run_statistics;
+    return table;
+  }();
+  return &kTable;
+}
+
+}  // namespace cuqat::test
