@@ -218,6 +218,33 @@ TEST(DeviceFunctions, CountBits) {
   EXPECT_EQ(__brev(0x12345678u), 0x1e6a2c48u);
 }
 
+__global__ void sequence_kernel(unsigned* ticket, unsigned* sequence) {
+  sequence[atomicAdd(ticket, 1u)] = blockIdx.x * blockDim.x + threadIdx.x;
+}
+
+TEST_F(ExecutorTest, OrdersAreWhatTheySay) {
+  const auto sequence = [&](Order::Kind kind, std::uint64_t seed) {
+    set_order({kind, seed});
+    const DeviceArray<unsigned> ticket(1), result(192);
+    EXPECT_EQ(launch(sequence_kernel, 2, 96, 0, ticket.get(), result.get()), cudaSuccess);
+    EXPECT_EQ(wait(), cudaSuccess) << fault();
+    return result.content();
+  };
+  std::vector<unsigned> expected(192);
+  std::iota(expected.begin(), expected.end(), 0u);
+  EXPECT_EQ(sequence(Order::Kind::kForward, 0), expected);
+  const std::vector<unsigned> random = sequence(Order::Kind::kRandom, 1);
+  EXPECT_FALSE(std::is_sorted(random.begin(), random.end()));
+  EXPECT_NE(sequence(Order::Kind::kRandom, 2), random);
+  std::reverse(expected.begin(), expected.end());
+  EXPECT_EQ(sequence(Order::Kind::kReverse, 0), expected);
+  // Of the others the block order is left to the seed.
+  const std::vector<unsigned> interleaved = sequence(Order::Kind::kWarpInterleaved, 0);
+  for (unsigned i = 0; i < 96; ++i) EXPECT_EQ(interleaved[i] % 96, i % 3 * 32 + i / 3);
+  const std::vector<unsigned> ahead = sequence(Order::Kind::kOneWarpAhead, 2);
+  for (unsigned i = 0; i < 96; ++i) EXPECT_EQ(ahead[i] % 96, (i + 64) % 96);
+}
+
 #ifndef __SANITIZE_THREAD__  // it is a race, after all
 __global__ void who_wrote_last_kernel(unsigned* result) { *result = threadIdx.x; }
 

@@ -162,8 +162,7 @@ TEST_F(RuntimeTest, EventsOrderStreamsAndTellTime) {
   ASSERT_EQ(cudaEventElapsedTime(&milliseconds, start, end), cudaSuccess);
   EXPECT_GE(milliseconds, 0);
   EXPECT_EQ(cudaStreamDestroy(other), cudaSuccess);
-  EXPECT_EQ(cudaEventDestroy(start), cudaSuccess);
-  EXPECT_EQ(cudaEventDestroy(end), cudaSuccess);
+  for (cudaEvent_t event : {start, end}) EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
   EXPECT_EQ(cudaEventRecord(end, stream_), cudaErrorInvalidResourceHandle);
 }
 
@@ -247,9 +246,10 @@ TEST_F(RuntimeTest, HostThreadsMayWorkSideBySide) {
     cudaStreamDestroy(stream);
   };
   unsigned first = 0, second = 0;
-  std::thread other(work, 1u, &first);
-  work(2u, &second);
-  other.join();
+  {
+    const std::jthread other(work, 1u, &first);
+    work(2u, &second);
+  }
   EXPECT_EQ(first, 1280u);
   EXPECT_EQ(second, 2560u);
 }
@@ -259,13 +259,13 @@ TEST_F(RuntimeTest, EachCallCanBeMadeToFail) {
   cudaEvent_t event = nullptr;
   unsigned* memory = nullptr;
   unsigned host = 0;
-  const auto work = [&]() -> cudaError_t {
+  const auto work = [&] {
     cudaError_t error = cudaEventCreate(&event);
     if (error == cudaSuccess) error = cudaMallocAsync(&memory, 4, stream_);
     if (error == cudaSuccess) error = cudaMemsetAsync(memory, 0, 4, stream_);
     if (error == cudaSuccess) error = launch(add_kernel, 1, 1, 0, memory, 3u);
     if (error == cudaSuccess) {
-      error = cudaMemcpyAsync(&host, memory, 4, cudaMemcpyDeviceToHost, stream_);
+      error = cudaMemcpyAsync(&host, memory, 4, cudaMemcpyDefault, stream_);
     }
     if (error == cudaSuccess) error = wait();
     return error;
@@ -279,9 +279,7 @@ TEST_F(RuntimeTest, EachCallCanBeMadeToFail) {
                                   cudaSuccess};
   int n = 0;
   for (const cudaError_t error : expected) {
-    event = nullptr;
-    memory = nullptr;
-    host = 0;
+    event = nullptr, memory = nullptr, host = 0;
     fail_call(++n);
     EXPECT_EQ(work(), error) << n;
     EXPECT_EQ(failure_pending(), error == cudaSuccess);

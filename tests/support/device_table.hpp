@@ -17,8 +17,8 @@ struct DeviceUnderTest {
 DeviceUnderTest& device_under_test();
 
 /// quantize, dequantize, fake_quantize, both gradients, and statistics of whole tensors; the other
-/// entries are null. fake_quantize of whole tensors also asks for the statistics of x, and fails the
-/// test where they are not the reference's.
+/// entries are null. fake_quantize of whole tensors also asks for the statistics of x, and fails
+/// the test where they are not the reference's.
 Table device_table();
 
 }  // namespace cuqat::test
