@@ -147,7 +147,7 @@ __device__ inline void reduce_statistics(const Statistics& mine, std::int64_t co
   if (threadIdx.x == 0) {
     sum.count = count;
     *result = sum;
-    *scratch.num_finished = 0;
+    atomicExch(scratch.num_finished, 0u);
   }
 }
 

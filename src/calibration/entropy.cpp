@@ -144,8 +144,9 @@ double onnxruntime_divergence(std::span<const std::uint64_t> counts,
         p.begin() + static_cast<std::ptrdiff_t>(begin),
         p.begin() + static_cast<std::ptrdiff_t>(end), [](float value) { return value != 0.0f; }));
     if (non_zero == 0) continue;
+    const std::uint64_t whole = sum / non_zero;  // the rule truncates
     std::fill(q.begin() + static_cast<std::ptrdiff_t>(begin),
-              q.begin() + static_cast<std::ptrdiff_t>(end), static_cast<float>(sum / non_zero));
+              q.begin() + static_cast<std::ptrdiff_t>(end), static_cast<float>(whole));
   }
   if (!smooth_and_normalise(p) || !smooth_and_normalise(q)) return kInfinity;
   return static_cast<double>(divergence(p, q));

@@ -192,6 +192,7 @@ Counts Selection::count_after(std::span<const std::uint64_t> prefixes, int known
 void Selection::refine(std::vector<Search>& searches, int known_bits) const {
   // Ranks that share a prefix share its counts.
   std::vector<std::uint64_t> prefixes;
+  prefixes.reserve(searches.size());
   for (const Search& search : searches) prefixes.push_back(search.prefix);
   std::sort(prefixes.begin(), prefixes.end());
   prefixes.erase(std::unique(prefixes.begin(), prefixes.end()), prefixes.end());

@@ -18,8 +18,8 @@ constexpr std::int32_t saturate_to_int32(double value) noexcept {
 
 constexpr std::size_t saturate_to_size(double value) noexcept {
   // The limit itself is no double; the next one up, a power of two, is.
-  constexpr double kTooLarge =
-      2.0 * static_cast<double>(std::numeric_limits<std::size_t>::max() / 2 + 1);
+  constexpr std::size_t kHalf = std::numeric_limits<std::size_t>::max() / 2 + 1;
+  constexpr double kTooLarge = 2.0 * static_cast<double>(kHalf);
   if (!(value > 0.0)) return 0;
   if (value >= kTooLarge) return std::numeric_limits<std::size_t>::max();
   return static_cast<std::size_t>(value);

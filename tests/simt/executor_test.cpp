@@ -225,12 +225,12 @@ __global__ void sequence_kernel(unsigned* ticket, unsigned* sequence) {
 TEST_F(ExecutorTest, OrdersAreWhatTheySay) {
   const auto sequence = [&](Order::Kind kind, std::uint64_t seed) {
     set_order({kind, seed});
-    const DeviceArray<unsigned> ticket(1), result(192);
-    EXPECT_EQ(launch(sequence_kernel, 2, 96, 0, ticket.get(), result.get()), cudaSuccess);
+    const DeviceArray<unsigned> ticket(1), result(288);
+    EXPECT_EQ(launch(sequence_kernel, 3, 96, 0, ticket.get(), result.get()), cudaSuccess);
     EXPECT_EQ(wait(), cudaSuccess) << fault();
     return result.content();
   };
-  std::vector<unsigned> expected(192);
+  std::vector<unsigned> expected(288);
   std::iota(expected.begin(), expected.end(), 0u);
   EXPECT_EQ(sequence(Order::Kind::kForward, 0), expected);
   const std::vector<unsigned> random = sequence(Order::Kind::kRandom, 1);
