@@ -48,57 +48,64 @@ CUQAT_HD constexpr bool fp8_in_range(C value) {
   return Fp8::kTieOverflows ? magnitude(value) < tie : magnitude(value) <= tie;
 }
 
+/// A magnitude rounded to the format, as a number and as a code; past the largest finite value it
+/// is that one, for NaN it is nothing. Adding a power of two whose last place is the format's step
+/// at this magnitude rounds to a multiple of that step, to nearest even; below the normal numbers
+/// the step stays the same. The multiple is in the low bits of the sum.
+template <Format kFormat, typename C>
+struct Fp8Rounding {
+  using Traits = FloatTraits<C>;
+  using Bits = typename Traits::Bits;
+
+  CUQAT_HD explicit constexpr Fp8Rounding(C positive) {
+    using Fp8 = Fp8Traits<kFormat>;
+    constexpr int kDropped = Traits::kMantissaBits - Fp8::kMantissaBits;
+    constexpr C kMax = static_cast<C>(Fp8::kMax);
+    constexpr Bits kLeastBinade = to_bits(power_of_two<C>(1 - Fp8::kBias));
+    constexpr Bits kToMagic = static_cast<Bits>(kDropped) << Traits::kMantissaBits;
+    const C bounded = positive > kMax ? kMax : positive;  // a NaN stays one
+    const Bits own_binade = to_bits(bounded) & Traits::kInfinity;
+    const Bits binade = own_binade > kLeastBinade ? own_binade : kLeastBinade;
+    magic_ = static_cast<Bits>(binade + kToMagic);
+    sum_ = bounded + from_bits(magic_);
+    first_code_ = static_cast<Bits>((binade - kLeastBinade) >> kDropped);
+  }
+
+  [[nodiscard]] CUQAT_HD constexpr C number() const { return sum_ - from_bits(magic_); }
+  [[nodiscard]] CUQAT_HD constexpr Bits code() const {
+    return static_cast<Bits>(to_bits(sum_) - magic_ + first_code_);
+  }
+
+ private:
+  Bits magic_;       ///< The power of two.
+  C sum_;            ///< The magnitude and it.
+  Bits first_code_;  ///< The code that a multiple of 0 would have in this binade.
+};
+
 /// To nearest, ties to even, straight from C (f64 is not rounded to f32 first). NaN gives the NaN
 /// code with its sign. Values past the largest finite one give it (saturate), or NaN (E4M3) and
 /// infinity (E5M2).
 template <Format kFormat, typename C>
 CUQAT_HD constexpr std::uint8_t fp8_encode(C value, bool saturate) {
   using Fp8 = Fp8Traits<kFormat>;
-  using Traits = FloatTraits<C>;
-  using Bits = typename Traits::Bits;
-  constexpr int kDropped = Traits::kMantissaBits - Fp8::kMantissaBits;
-  constexpr C kSmallestNormal = power_of_two<C>(1 - Fp8::kBias);
-  // The number whose unit in the last place is the format's subnormal step: adding it rounds.
-  constexpr C kSubnormalMagic =
-      power_of_two<C>(1 - Fp8::kBias - Fp8::kMantissaBits + Traits::kMantissaBits);
-  const Bits bits = to_bits(value);
-  const Bits rest = bits & ~Traits::kSign;
-  const C positive = from_bits(rest);
-  const std::uint8_t sign = static_cast<std::uint8_t>((bits >> (sizeof(C) * 8 - 8)) & 0x80u);
-  const Bits half = (Bits{1} << (kDropped - 1)) - 1;
-  const Bits normal = ((rest + half + ((rest >> kDropped) & 1u)) >> kDropped) -
-                      (static_cast<Bits>(Traits::kBias - Fp8::kBias) << Fp8::kMantissaBits);
-  const Bits subnormal = to_bits(positive + kSubnormalMagic) - to_bits(kSubnormalMagic);
-  Bits code = positive < kSmallestNormal ? subnormal : normal;
-  const Bits overflow = saturate ? Fp8::kMaxCode : Fp8::kOverflowCode;
-  code = fp8_in_range<kFormat>(value) ? code : overflow;
+  using Bits = typename FloatTraits<C>::Bits;
+  const auto sign = static_cast<std::uint8_t>((to_bits(value) >> (sizeof(C) * 8 - 8)) & 0x80u);
+  const Bits rounded = Fp8Rounding<kFormat, C>(magnitude(value)).code();
+  const bool overflows = !saturate && !fp8_in_range<kFormat>(value);
+  Bits code = overflows ? Bits{Fp8::kOverflowCode} : rounded;
   code = is_nan(value) ? Bits{Fp8::kNaNCode} : code;
   return static_cast<std::uint8_t>(static_cast<std::uint8_t>(code) | sign);
 }
 
 /// decode(encode(value)) without passing through the code; NaN gives a NaN.
-/// Adding a power of two whose last place is the format's step at this magnitude rounds to a
-/// multiple of that step, to nearest even; below the normal numbers the step stays the same.
 template <Format kFormat, typename C>
 CUQAT_HD constexpr C fp8_round(C value, bool saturate) {
-  using Fp8 = Fp8Traits<kFormat>;
   using Traits = FloatTraits<C>;
-  using Bits = typename Traits::Bits;
-  constexpr C kMax = static_cast<C>(Fp8::kMax);
   constexpr C kOverflow =
       from_bits(kFormat == Format::kE4M3 ? Traits::kQuietNaN : Traits::kInfinity);
-  constexpr Bits kLeastBinade = to_bits(power_of_two<C>(1 - Fp8::kBias));
-  constexpr Bits kToMagic = static_cast<Bits>(Traits::kMantissaBits - Fp8::kMantissaBits)
-                            << Traits::kMantissaBits;
-  const C positive = magnitude(value);
-  const C bounded = positive > kMax ? kMax : positive;  // a NaN stays one
-  const Bits own_binade = to_bits(bounded) & Traits::kInfinity;
-  const Bits binade = own_binade > kLeastBinade ? own_binade : kLeastBinade;
-  const C magic = from_bits(static_cast<Bits>(binade + kToMagic));
-  const C rounded = (bounded + magic) - magic;
-  const bool is_number = saturate || fp8_in_range<kFormat>(value) || is_nan(value);
-  const C result = is_number ? rounded : kOverflow;
-  return with_sign_of(result, value);
+  const C rounded = Fp8Rounding<kFormat, C>(magnitude(value)).number();
+  const bool overflows = !saturate && !fp8_in_range<kFormat>(value) && !is_nan(value);
+  return with_sign_of(overflows ? kOverflow : rounded, value);
 }
 
 /// Exact. C is float or double.
