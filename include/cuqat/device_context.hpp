@@ -24,11 +24,13 @@ class DeviceContext {
   };
 
   /// Of the calling thread's current device. Waits and allocates.
-  /// @throws BackendUnavailable where there is no usable device or this build has no CUDA backend;
+  /// @throws BackendUnavailable where there is no device or this build has no CUDA code;
+  ///         InvalidArgument for less scratch memory than reductions take on the device;
   ///         CudaError where the memory cannot be had.
   DeviceContext() : DeviceContext(Options{}) {}
   explicit DeviceContext(const Options& options);
-  /// Work that uses the scratch memory must have ended. Waits; never throws.
+  /// Work that uses the scratch memory must have ended, and graphs of it are not launched again.
+  /// Waits; never throws.
   ~DeviceContext();
   DeviceContext(DeviceContext&&) noexcept;
   DeviceContext& operator=(DeviceContext&&) noexcept;

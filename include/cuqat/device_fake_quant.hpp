@@ -2,8 +2,11 @@
 // functions of fake_quant.hpp, with the same bits.
 //
 // All of them only put work on the stream: they do not wait, allocate or copy to the host, so they
-// can be captured in a CUDA graph. Scales and zero points are read from device memory when the work
-// runs. All pointers may have any alignment; 16-byte alignment is fastest.
+// can be captured in a CUDA graph, which must not outlive the context. Scales and zero points are
+// read from device memory when the work runs; outputs must not overlap them. Tensors, codes and
+// masks may have any alignment, 16 bytes being fastest; scales, zero points and statistics have
+// their type's. Device memory is what cudaMalloc and its kin give, on the context's device, or
+// managed memory.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +25,8 @@ struct DeviceQuantParams {
   Quantizer quantizer;
   Granularity granularity;
   /// Rank 1, one for each scale of the granularity: f64 for f64 tensors, f32 for all others. A
-  /// scale of 0 passes x through fake_quantize unchanged and unclipped; other values that the host
-  /// functions refuse (negative, NaN, infinite) give unspecified numbers.
+  /// scale of 0 passes x through fake_quantize unchanged (a NaN as the quiet NaN) and unclipped;
+  /// others that the host functions refuse (negative, NaN, infinite) give unspecified numbers.
   ConstDeviceTensorView scale;
   /// As many as scales, or none for all zero. Codes of an integer format; FP8 has none.
   DeviceSpan<const std::int32_t> zero_point;
@@ -56,7 +59,7 @@ struct FakeQuantizeExtras {
   /// None, or exactly clip_mask_bytes(x.count()): bit i % 8 of byte i / 8 is 1 where element i is
   /// clipped or NaN.
   DeviceSpan<std::uint8_t> clip_mask;
-  /// Null, or one Statistics of x in device memory.
+  /// Null, or one Statistics of x in device memory, 8-byte aligned.
   Statistics* statistics = nullptr;
 };
 

@@ -13,8 +13,8 @@ namespace cuqat {
 /// Values: as the host function.
 /// Order:  on the stream; it does not wait or allocate and uses the context's scratch memory.
 /// Agrees: bit for bit with every backend.
-/// @throws InvalidArgument for a pointer that the device cannot use, or where the context's scratch
-///         memory is too small; CudaError where the launch fails.
+/// @throws InvalidArgument for a pointer that the device cannot use or that is not aligned;
+///         CudaError where the launch fails.
 void statistics(ConstDeviceTensorView x, Statistics* result, const DeviceContext& context,
                 StreamRef stream);
 

@@ -1,17 +1,17 @@
 #include "device/arguments.hpp"
 
-#include <cstddef>
 #include <string>
 
+#include "check.hpp"
+
 namespace cuqat::detail {
-namespace {
 
 void check_alignment(std::string_view name, const void* data, std::size_t alignment) {
-  if (reinterpret_cast<std::uintptr_t>(data) % alignment == 0) return;
-  throw_invalid(name, "at an odd address", "a multiple of " + text(alignment) + " bytes");
+  const std::size_t past = reinterpret_cast<std::uintptr_t>(data) % alignment;
+  if (past == 0) return;
+  throw_invalid(name, text(past) + " bytes past a multiple of " + text(alignment),
+                "at such a multiple");
 }
-
-}  // namespace
 
 void check_device_pointer(std::string_view name, const void* data, std::size_t bytes,
                           const DeviceContext& context) {
@@ -20,10 +20,11 @@ void check_device_pointer(std::string_view name, const void* data, std::size_t b
   if (!context.state().check_pointers) return;
   cudaPointerAttributes attributes{};
   const cudaError_t status = cudaPointerGetAttributes(&attributes, data);
-  if (status != cudaSuccess) {
+  if (status == cudaErrorInvalidValue) {
     static_cast<void>(cudaGetLastError());
     throw_invalid(name, "an address that CUDA does not know", "one in device memory");
   }
+  gpu::check(status);  // a fault of earlier work, say, and no mistake of this call
   const bool usable =
       attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
   if (!usable) throw_invalid(name, "in host memory", "in device memory");

@@ -25,6 +25,8 @@ std::span<T> as_plain(const DeviceSpan<T>& span) {
 void check_device_pointer(std::string_view name, const void* data, std::size_t bytes,
                           const DeviceContext& context);
 
+void check_alignment(std::string_view name, const void* data, std::size_t alignment);
+
 template <bool IsConst>
 void check_device_view(std::string_view name,
                        const BasicTensorView<IsConst, MemorySpace::kDevice>& view,

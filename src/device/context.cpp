@@ -23,11 +23,16 @@ DeviceContext::State::State(const Options& options)
                           "; it must be at least " + std::to_string(least) + " on this device");
   }
   gpu::check(cudaMalloc(&workspace, workspace_bytes));
-  // The counters of reductions start at 0 and return to it.
-  const cudaError_t cleared = cudaMemset(workspace, 0, workspace_bytes);
-  if (cleared != cudaSuccess) {
+  // The counters of reductions start at 0 and return to it. The host does not wait for a memset,
+  // nor do other streams: a copy back, which it does wait for, comes after it.
+  cudaError_t status_of_clearing = cudaMemset(workspace, 0, workspace_bytes);
+  if (status_of_clearing == cudaSuccess) {
+    unsigned counter = 1;
+    status_of_clearing = cudaMemcpy(&counter, workspace, sizeof(counter), cudaMemcpyDeviceToHost);
+  }
+  if (status_of_clearing != cudaSuccess) {
     static_cast<void>(cudaFree(workspace));
-    gpu::check(cleared);
+    gpu::check(status_of_clearing);
   }
 }
 

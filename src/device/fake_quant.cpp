@@ -64,6 +64,7 @@ void fake_quantize(ConstDeviceTensorView x, const DeviceQuantParams& params, Dev
   if (extras.statistics != nullptr) {
     detail::check_device_pointer("extras.statistics", extras.statistics, sizeof(Statistics),
                                  context);
+    detail::check_alignment("extras.statistics", extras.statistics, alignof(Statistics));
   }
   std::uint8_t* const clip_mask = extras.clip_mask.empty() ? nullptr : extras.clip_mask.data();
   gpu::launch_fake_quantize(tensor, x.data(), y.data(), clip_mask, extras.statistics,

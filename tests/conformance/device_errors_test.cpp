@@ -150,6 +150,91 @@ TEST_F(DeviceErrors, WhatDoesNotFitTogetherIsNamed) {
       {"layout", "kNibbles", "int8"});
 }
 
+TEST_F(DeviceErrors, StatisticsAreAligned) {
+  auto* const odd = reinterpret_cast<Statistics*>(static_cast<char*>(statistics_) + 4);
+  expect_invalid([&] { statistics(x(), odd, context(), stream()); }, {"result is 4 bytes past"});
+  expect_invalid(
+      [&] {
+        FakeQuantizeExtras wrong = extras();
+        wrong.statistics = odd;
+        fake_quantize(x(), params(), y(), wrong, context(), stream());
+      },
+      {"extras.statistics is 4 bytes past"});
+}
+
+TEST_F(DeviceErrors, GradientsThatDoNotFitAreNamed) {
+  const DeviceTensorView longer(y_, DType::kF32, Shape{kCount + 1});
+  const DeviceTensorView shifted(static_cast<float*>(x_) + 1, Shape{kCount});
+  expect_invalid([&] { fake_quantize_backward(x(), x(), params(), longer, context(), stream()); },
+                 {"dx.shape()"});
+  expect_invalid([&] { fake_quantize_backward(longer, x(), params(), y(), context(), stream()); },
+                 {"dy.shape()"});
+  expect_invalid([&] { fake_quantize_backward(x(), x(), params(), shifted, context(), stream()); },
+                 {"dx is "});
+  expect_invalid(
+      [&] {
+        const DeviceSpan<std::uint8_t> mask(extras().clip_mask.data(), 124);
+        fake_quantize_backward(x(), mask, y(), context(), stream());
+      },
+      {"clip_mask.size()"});
+  expect_invalid(
+      [&] {
+        DeviceQuantParams wrong = params();
+        wrong.quantizer = {.format = Format::kE5M2, .rounding = Rounding::kOriginal};
+        fake_quantize(x(), wrong, y(), {}, context(), stream());
+      },
+      {"params.quantizer.rounding"});
+}
+
+/// Grids of as many blocks as a large device holds, and a context that has room for just those.
+TEST_F(DeviceErrors, AGridOfManyBlocksIsReducedWhole) {
+  constexpr std::int64_t kMany = 3'000'000;
+  simt::set_multiprocessor_count(200);
+  {
+    DeviceContext::Options least;
+    least.workspace_bytes = 256 + 200 * 8 * sizeof(Statistics);
+    const DeviceContext many(least);
+    std::vector<float> values(static_cast<std::size_t>(kMany));
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) - 7.0f;
+    void* large = nullptr;
+    ASSERT_EQ(cudaMalloc(&large, values.size() * sizeof(float)), cudaSuccess);
+    ASSERT_EQ(
+        cudaMemcpy(large, values.data(), values.size() * sizeof(float), cudaMemcpyHostToDevice),
+        cudaSuccess);
+    statistics({large, DType::kF32, Shape{kMany}}, static_cast<Statistics*>(statistics_), many,
+               stream());
+    ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess) << simt::fault();
+    Statistics found;
+    ASSERT_EQ(cudaMemcpy(&found, statistics_, sizeof(found), cudaMemcpyDeviceToHost), cudaSuccess);
+    EXPECT_EQ(found, cuqat::statistics(values));
+    EXPECT_EQ(cudaFree(large), cudaSuccess);
+  }
+  simt::set_multiprocessor_count(4);
+}
+
+/// A scale of 0, and an integer format without zero points.
+TEST_F(DeviceErrors, AScaleOfZeroPassesXThrough) {
+  ASSERT_EQ(cudaMemset(scale_, 0, sizeof(float)), cudaSuccess);
+  std::vector<float> values(kCount);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) * 1e30f - 5e32f;
+  ASSERT_EQ(cudaMemcpy(x_, values.data(), kCount * sizeof(float), cudaMemcpyHostToDevice),
+            cudaSuccess);
+  fake_quantize(x(), params(), y(), extras(), context(), stream());
+  ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
+  std::vector<float> found(kCount);
+  ASSERT_EQ(cudaMemcpy(found.data(), y_, kCount * sizeof(float), cudaMemcpyDeviceToHost),
+            cudaSuccess);
+  EXPECT_EQ(found, values);
+  std::vector<std::uint8_t> mask(125, 1);
+  ASSERT_EQ(cudaMemcpy(mask.data(), mask_, mask.size(), cudaMemcpyDeviceToHost), cudaSuccess);
+  EXPECT_EQ(mask, std::vector<std::uint8_t>(125, 0));
+  fake_quantize_backward(x(), x(), params(), y(), context(), stream());
+  ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
+  ASSERT_EQ(cudaMemcpy(found.data(), y_, kCount * sizeof(float), cudaMemcpyDeviceToHost),
+            cudaSuccess);
+  EXPECT_EQ(found, values);
+}
+
 TEST_F(DeviceErrors, ANullStreamIsRefused) {
   cudaStream_t none = nullptr;
   expect_invalid([&] { fake_quantize(x(), params(), y(), {}, context(), none); },
@@ -182,7 +267,7 @@ TEST_F(DeviceErrors, AContextSaysWhatItCannotHave) {
   small.workspace_bytes = 16;
   EXPECT_THROW(DeviceContext{small}, InvalidArgument);
   const std::size_t before = simt::leaked_allocations();
-  for (int n = 1; n <= 2; ++n) {  // the allocation, and clearing it
+  for (int n = 1; n <= 3; ++n) {  // the allocation, clearing it, waiting for that
     simt::fail_call(n);
     EXPECT_THROW(DeviceContext(), Error) << n;
     EXPECT_EQ(simt::leaked_allocations(), before);

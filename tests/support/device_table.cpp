@@ -141,7 +141,7 @@ void run_fake_quantize(const ScaledTensor& tensor, const void* x, void* y,
   const bool with_statistics = tensor.granularity.kind == Granularity::Kind::kTensor;
   const Statistics expected = cuqat::statistics(ConstTensorView(x, tensor.dtype, tensor.shape),
                                                 {Backend::named("reference"), 1});
-  Statistics found;
+  Statistics found{-1, -1, -1, -1, -1, 0.0, 0.0};  // not the answer for no elements
   DeviceCopy device_found(&found, sizeof(found));
   FakeQuantizeExtras extras;
   extras.clip_mask = {device_mask.as<std::uint8_t>(), static_cast<std::int64_t>(mask_bytes)};
@@ -157,7 +157,10 @@ void run_fake_quantize(const ScaledTensor& tensor, const void* x, void* y,
   }
   if (x == y) return;
   // Without statistics and mask another kernel and another cut into packs.
-  DeviceCopy plain_y(y, tensor_bytes(tensor));
+  std::vector<std::byte> other(static_cast<const std::byte*>(y),
+                               static_cast<const std::byte*>(y) + tensor_bytes(tensor));
+  for (std::byte& byte : other) byte = ~byte;
+  DeviceCopy plain_y(other.data(), tensor_bytes(tensor));
   fake_quantize(view(device_x, tensor), scales.params(), view(plain_y, tensor), {}, context(),
                 stream());
   wait();
