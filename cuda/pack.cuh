@@ -1,7 +1,7 @@
 // Eight consecutive elements in registers: the unit of work of a thread, and one byte of a mask.
 //
 // Packs are cut so that they start at multiples of 16 bytes of the output where its alignment
-// allows it (first_pack_elements), and are then moved by 16-byte accesses. Whatever else is found:
+// allows it (packs_aligned_to), and are then moved by 16-byte accesses. Whatever else is found:
 // a pack that is not whole, or a tensor at another alignment, is moved element by element, and byte
 // by byte where not even the elements are aligned. The address's alignment is the same for all
 // packs of a launch, so warps do not diverge over it.
