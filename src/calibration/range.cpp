@@ -1,53 +1,20 @@
 // From ranges to scales, the names of the methods, and the two running observers.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string>
 
 #include "cuqat/calibration.hpp"
-#include "cuqat/scalar/rounding.hpp"
+#include "cuqat/scalar/moving_average.hpp"
+#include "cuqat/scalar/range_to_scale.hpp"
 
 namespace cuqat {
 namespace {
 
-/// The largest scale with which `steps` steps from the zero point are still a finite number.
-template <typename C>
-C largest_finite_scale(C steps) {
-  const C scale = std::numeric_limits<C>::max() / steps;
-  return std::isfinite(scale * steps) ? scale : std::nextafter(scale, C{0});
-}
-
-template <typename C>
-ScaleZeroPoint symmetric_scale(Range range, const Quantizer& quantizer) {
-  const C amax = static_cast<C>(std::max(std::abs(range.low), std::abs(range.high)));
-  if (amax == C{0}) return {};
-  const C largest = static_cast<C>(qmax(quantizer));
-  const C scale = std::max(amax / largest, std::numeric_limits<C>::min());
-  const C steps = std::max(largest, static_cast<C>(-qmin(quantizer)));
-  return {static_cast<double>(std::min(scale, largest_finite_scale(steps))), 0};
-}
-
-template <typename C>
-ScaleZeroPoint affine_scale(Range range, const Quantizer& quantizer) {
-  const C low = std::min(static_cast<C>(range.low), C{0});
-  const C high = std::max(static_cast<C>(range.high), C{0});
-  if (low == C{0} && high == C{0}) return {};
-  const C least = static_cast<C>(qmin(quantizer));
-  const C largest = static_cast<C>(qmax(quantizer));
-  const C width = high - low;
-  // A range wider than the largest number still has a finite step.
-  C scale = std::isfinite(width) ? width / (largest - least)
-                                 : high / (largest - least) - low / (largest - least);
-  scale = std::max(scale, std::numeric_limits<C>::min());
-  const C zero = scalar::clamp(scalar::round_half_even(least - low / scale), least, largest);
-  // Near the ends of C the rounded zero point can put a code past them.
-  scale = std::min(scale, largest_finite_scale(std::max(largest - zero, zero - least)));
-  return {static_cast<double>(scale), static_cast<std::int32_t>(zero)};
-}
-
 template <typename C>
 ScaleZeroPoint scale_in(Range range, const Quantizer& quantizer, bool symmetric) {
-  return symmetric ? symmetric_scale<C>(range, quantizer) : affine_scale<C>(range, quantizer);
+  const auto chosen = scalar::range_to_scale(static_cast<C>(range.low), static_cast<C>(range.high),
+                                             quantizer, symmetric);
+  return {static_cast<double>(chosen.scale), chosen.zero_point};
 }
 
 }  // namespace
@@ -99,17 +66,6 @@ ScaleZeroPoint range_to_scale(Range range, const Quantizer& quantizer, bool symm
                               : scale_in<float>(range, quantizer, symmetric);
 }
 
-namespace {
-
-/// average + momentum * (value - average); the last form where the difference is past f64.
-double moved_average(double average, double value, double momentum) {
-  if (momentum == 1.0) return value;
-  const double moved = average + momentum * (value - average);
-  return std::isfinite(moved) ? moved : average * (1.0 - momentum) + value * momentum;
-}
-
-}  // namespace
-
 MovingAverageMinMax::MovingAverageMinMax(double momentum) : momentum_(momentum) {
   if (!(momentum > 0.0 && momentum <= 1.0)) {
     throw InvalidArgument("momentum is " + std::to_string(momentum) + ": it must be in (0, 1]");
@@ -127,8 +83,8 @@ void MovingAverageMinMax::observe(const Statistics& batch) {
     started_ = true;
     return;
   }
-  const Range moved{moved_average(range_.low, batch.min, momentum_),
-                    moved_average(range_.high, batch.max, momentum_)};
+  const Range moved{scalar::moved_average(range_.low, batch.min, momentum_),
+                    scalar::moved_average(range_.high, batch.max, momentum_)};
   // Rounding may carry ends that lie together past each other.
   range_ = {std::min(moved.low, moved.high), std::max(moved.low, moved.high)};
 }

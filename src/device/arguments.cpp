@@ -38,10 +38,7 @@ gpu::DeviceScaledTensor check_scaled(DType dtype, const Shape& shape,
                                      const DeviceQuantParams& params,
                                      const DeviceContext& context) {
   const Quantizer& quantizer = params.quantizer;
-  if (!is_integer(quantizer.format) && quantizer.rounding == Rounding::kOriginal) {
-    throw_invalid("params.quantizer.rounding", to_string(quantizer.rounding),
-                  "nearest-even, as the format is " + std::string(to_string(quantizer.format)));
-  }
+  check_quantizer("params.quantizer", quantizer);
   gpu::DeviceScaledTensor tensor{
       dtype, shape, resolve_axis(params.granularity, shape), quantizer, 0, nullptr, nullptr};
   tensor.num_scales = num_scales(tensor.granularity, shape);

@@ -91,6 +91,19 @@ void check_codes(std::size_t codes_size, std::int64_t count, Format format, Code
   check_size("codes", codes_size, codes_bytes(count, layout), "as codes_bytes says");
 }
 
+void check_quantizer(std::string_view name, const Quantizer& quantizer) {
+  if (is_integer(quantizer.format) || quantizer.rounding != Rounding::kOriginal) return;
+  throw_invalid(std::string(name) + ".rounding", to_string(quantizer.rounding),
+                "nearest-even, as the format is " + std::string(to_string(quantizer.format)));
+}
+
+void check_dynamic(const DynamicQuantization& how) {
+  check_quantizer("how.quantizer", how.quantizer);
+  if (how.symmetric || is_integer(how.quantizer.format)) return;
+  throw_invalid("how.symmetric", "false",
+                "true, as " + std::string(to_string(how.quantizer.format)) + " has no zero point");
+}
+
 void check_disjoint(const Region& output, const Region& other) {
   if (!overlap(output, other)) return;
   const std::string other_name(other.name);
@@ -120,11 +133,7 @@ ScaledArguments::ScaledArguments(ConstTensorView x, const QuantParams& params,
                                  const HostOptions& options)
     : tensor_(make_unscaled_tensor(x, params.granularity, options)) {
   tensor_.quantizer = params.quantizer;
-  if (!is_integer(params.quantizer.format) && params.quantizer.rounding == Rounding::kOriginal) {
-    throw_invalid(
-        "params.quantizer.rounding", to_string(params.quantizer.rounding),
-        "nearest-even, as the format is " + std::string(to_string(params.quantizer.format)));
-  }
+  check_quantizer("params.quantizer", params.quantizer);
   set_scale(params);
   set_zero_point(params);
 }

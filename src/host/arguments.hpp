@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cuqat/backend.hpp"
+#include "cuqat/dynamic_quant.hpp"
 #include "cuqat/fake_quant.hpp"
 #include "cuqat/quant_params.hpp"
 #include "cuqat/tensor_view.hpp"
@@ -47,6 +48,12 @@ void check_percentile(double p);
 
 /// kNibbles is for int4 alone, and the codes must be as many as the tensor's elements.
 void check_codes(std::size_t codes_size, std::int64_t count, Format format, CodeLayout layout);
+
+/// kOriginal is for integers.
+void check_quantizer(std::string_view name, const Quantizer& quantizer);
+
+/// The quantizer's, and FP8 has no zero points.
+void check_dynamic(const DynamicQuantization& how);
 
 /// An argument's bytes.
 struct Region {

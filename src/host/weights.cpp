@@ -2,9 +2,8 @@
 
 #include <cmath>
 
-#include "cuqat/calibration.hpp"
+#include "cuqat/dynamic_quant.hpp"
 #include "cuqat/scalar/stochastic_rounding.hpp"
-#include "cuqat/statistics.hpp"
 #include "host/arguments.hpp"
 
 namespace cuqat {
@@ -39,18 +38,11 @@ QuantizedWeights quantize_model_weights(ConstTensorView weights, const QatConfig
   result.shape = weights.shape();
   result.dtype = weights.dtype();
   result.layout = config.format == Format::kInt4 ? CodeLayout::kNibbles : CodeLayout::kBytes;
-  result.params.quantizer = weight_quantizer(config);
-  result.params.granularity = config.per_channel ? Granularity::channel(0) : Granularity::tensor();
-  result.params.scale.clear();
-  for (const Statistics& part : statistics(weights, result.params.granularity, options)) {
-    const Range range = part.finite() == 0 ? Range{} : Range{part.min, part.max};
-    const ScaleZeroPoint chosen =
-        range_to_scale(range, result.params.quantizer, config.symmetric, weights.dtype());
-    result.params.scale.push_back(chosen.scale);
-    result.params.zero_point.push_back(chosen.zero_point);
-  }
+  const DynamicQuantization how{
+      weight_quantizer(config),
+      config.per_channel ? Granularity::channel(0) : Granularity::tensor(), config.symmetric};
   result.codes.resize(codes_bytes(weights.count(), result.layout));
-  quantize(weights, result.params, result.codes, result.layout, options);
+  result.params = quantize_dynamic(weights, how, result.codes, result.layout, options);
   return result;
 }
 
