@@ -11,8 +11,9 @@ void check(cudaError_t status, std::source_location where) {
   static_cast<void>(cudaGetLastError());
   std::string message(where.file_name());
   message = message.substr(message.find_last_of('/') + 1);
-  message += ":" + std::to_string(where.line()) + " in " + where.function_name() + ": " +
-             cudaGetErrorName(status) + " (" + std::to_string(static_cast<int>(status)) +
+  const std::string function(where.function_name());
+  message += ":" + std::to_string(where.line()) + " in " + function.substr(0, function.find('(')) +
+             ": " + cudaGetErrorName(status) + " (" + std::to_string(static_cast<int>(status)) +
              "): " + cudaGetErrorString(status);
   throw CudaError(message, static_cast<int>(status));
 }

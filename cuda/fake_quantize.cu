@@ -20,10 +20,9 @@ void launch_fake_quantize(const DeviceScaledTensor& tensor, const void* x, void*
       using Q = decltype(quantizer);
       const PackLayout layout =
           clip_mask == nullptr ? packs_aligned_to<T>(y, count) : packs_from_start(count);
-      const int grid = grid_size(layout.num_packs, kPacksInFlight<T>, target.num_multiprocessors);
       const auto run = [&](auto kernel, std::size_t shared_bytes, const ReductionScratch& scratch) {
-        launch(grid, shared_bytes, target.stream, kernel, layout, scale_map(tensor), quantizer, x,
-               y, clip_mask, scratch, statistics);
+        launch_streaming(layout.num_packs, kPacksInFlight<T>, shared_bytes, target, kernel, layout,
+                         scale_map(tensor), quantizer, x, y, clip_mask, scratch, statistics);
       };
       if (statistics == nullptr) {
         run(&fake_quantize_kernel<T, Q, false>, 0, {});
@@ -44,9 +43,9 @@ void launch_fake_quantize_backward(const DeviceScaledTensor& tensor, const void*
       using T = typename decltype(type)::Type;
       using Q = decltype(quantizer);
       const PackLayout layout = packs_aligned_to<T>(dx, count);
-      launch(grid_size(layout.num_packs, kPacksInFlight<T>, target.num_multiprocessors), 0,
-             target.stream, &fake_quantize_backward_kernel<T, Q>, layout, scale_map(tensor),
-             quantizer, dy, x, dx);
+      launch_streaming(layout.num_packs, kPacksInFlight<T>, 0, target,
+                       &fake_quantize_backward_kernel<T, Q>, layout, scale_map(tensor), quantizer,
+                       dy, x, dx);
     });
   });
 }
@@ -60,12 +59,12 @@ void launch_fake_quantize_backward_from_mask(DType dtype, std::int64_t count, co
     const PackLayout packs = packs_from_start(count);
     if (dx == dy) {
       const PackLayout bytes = packs_from_start(packs.num_packs);
-      launch(grid_size(bytes.num_packs, kPacksInFlight<std::uint8_t>, target.num_multiprocessors),
-             0, target.stream, &zero_clipped_kernel<Bits>, bytes, count, clip_mask, dx);
+      launch_streaming(bytes.num_packs, kPacksInFlight<std::uint8_t>, 0, target,
+                       &zero_clipped_kernel<Bits>, bytes, count, clip_mask, dx);
       return;
     }
-    launch(grid_size(packs.num_packs, kPacksInFlight<Bits>, target.num_multiprocessors), 0,
-           target.stream, &backward_from_mask_kernel<Bits>, packs, dy, clip_mask, dx);
+    launch_streaming(packs.num_packs, kPacksInFlight<Bits>, 0, target,
+                     &backward_from_mask_kernel<Bits>, packs, dy, clip_mask, dx);
   });
 }
 

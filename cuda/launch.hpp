@@ -9,32 +9,59 @@
 #include <utility>
 
 #include "check.hpp"
+#include "launchers.hpp"
 
 namespace cuqat::gpu {
 
-/// Threads of a block of the streaming kernels, and blocks that keep a multiprocessor full.
+/// Threads of a block of every kernel.
 inline constexpr int kBlockThreads = 256;
-inline constexpr int kBlocksPerMultiprocessor = 8;
 
-/// Blocks for `num_items` items of which a thread takes `items_per_thread` at a time. Kernels
-/// stride over the rest, so a grid is never larger than what runs at once.
-inline int grid_size(std::int64_t num_items, int items_per_thread, int num_multiprocessors) {
-  const std::int64_t per_block = std::int64_t{kBlockThreads} * items_per_thread;
-  const std::int64_t wanted = num_items / per_block + (num_items % per_block != 0 ? 1 : 0);
-  const std::int64_t resident = std::int64_t{num_multiprocessors} * kBlocksPerMultiprocessor;
-  return static_cast<int>(std::clamp<std::int64_t>(wanted, 1, resident));
-}
+/// Most blocks that a multiprocessor of any architecture holds at once: 2048 threads. A reduction
+/// has scratch memory for as many.
+inline constexpr int kMaxBlocksPerMultiprocessor = 8;
 
 /// Puts `kernel<<<num_blocks, kBlockThreads, shared_bytes, stream>>>(arguments...)` on the stream.
 template <typename... Parameters, typename... Arguments>
-void launch(int num_blocks, std::size_t shared_bytes, cudaStream_t stream,
+void launch(int num_blocks, std::size_t shared_bytes, const LaunchTarget& target,
             void (*kernel)(Parameters...), Arguments&&... arguments) {
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(num_blocks));
   config.blockDim = dim3(kBlockThreads);
   config.dynamicSmemBytes = shared_bytes;
-  config.stream = stream;
-  check(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...));
+  config.stream = target.stream;
+  check(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...),
+        target.operation);
+}
+
+/// Blocks for `num_items` items of which a thread takes `items_per_thread` at a time. Kernels
+/// stride over the rest, so a grid is never larger than what runs at once.
+///
+/// How many blocks that is depends on the kernel's registers: on sm_90 2 to 7 of the 8 that the
+/// threads alone would allow. A grid of 8 for all of them would end in a wave that fills a part of
+/// the device (3 fit, 2 are left), and __launch_bounds__ for as few as 3 makes ptxas spill. So the
+/// runtime is asked at each launch, as CUB does: the answer is computed on the host from what is
+/// loaded, nothing is waited for, and it may be asked while a stream is captured.
+template <typename... Parameters>
+int streaming_grid(std::int64_t num_items, int items_per_thread, std::size_t shared_bytes,
+                   const LaunchTarget& target, void (*kernel)(Parameters...)) {
+  int resident = 0;
+  check(
+      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, kBlockThreads, shared_bytes),
+      target.operation);
+  const std::int64_t most =
+      std::int64_t{target.num_multiprocessors} * std::min(resident, kMaxBlocksPerMultiprocessor);
+  const std::int64_t per_block = std::int64_t{kBlockThreads} * items_per_thread;
+  const std::int64_t wanted = num_items / per_block + (num_items % per_block != 0 ? 1 : 0);
+  return static_cast<int>(std::max<std::int64_t>(std::min(wanted, most), 1));
+}
+
+/// launch() of a kernel that strides over items, on a streaming_grid().
+template <typename... Parameters, typename... Arguments>
+void launch_streaming(std::int64_t num_items, int items_per_thread, std::size_t shared_bytes,
+                      const LaunchTarget& target, void (*kernel)(Parameters...),
+                      Arguments&&... arguments) {
+  launch(streaming_grid(num_items, items_per_thread, shared_bytes, target, kernel), shared_bytes,
+         target, kernel, std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace cuqat::gpu

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <source_location>
 
 #include "cuqat/fake_quant.hpp"
 #include "cuqat/format.hpp"
@@ -29,6 +30,7 @@ struct LaunchTarget {
   int num_multiprocessors;
   cudaStream_t stream;
   void* workspace;
+  std::source_location operation;  ///< Named by the error of a launch that fails.
 };
 
 /// Bytes of workspace that a reduction takes; they are zero before its first launch.

@@ -15,8 +15,8 @@ void launch_quantize(const DeviceScaledTensor& tensor, const void* x, std::uint8
       using T = typename decltype(type)::Type;
       using Q = decltype(quantizer);
       const auto run = [&](auto kernel, const PackLayout& layout) {
-        launch(grid_size(layout.num_packs, kPacksInFlight<T>, target.num_multiprocessors), 0,
-               target.stream, kernel, layout, scale_map(tensor), quantizer, x, codes);
+        launch_streaming(layout.num_packs, kPacksInFlight<T>, 0, target, kernel, layout,
+                         scale_map(tensor), quantizer, x, codes);
       };
       if (code_layout == CodeLayout::kBytes) {
         run(&quantize_kernel<T, Q>, packs_aligned_to<T>(x, count));
@@ -36,8 +36,8 @@ void launch_dequantize(const DeviceScaledTensor& tensor, const std::uint8_t* cod
       using T = typename decltype(type)::Type;
       using Q = decltype(quantizer);
       const auto run = [&](auto kernel, const PackLayout& layout, int packs_in_flight) {
-        launch(grid_size(layout.num_packs, packs_in_flight, target.num_multiprocessors), 0,
-               target.stream, kernel, layout, scale_map(tensor), quantizer, codes, y);
+        launch_streaming(layout.num_packs, packs_in_flight, 0, target, kernel, layout,
+                         scale_map(tensor), quantizer, codes, y);
       };
       if (code_layout == CodeLayout::kBytes) {
         run(&dequantize_kernel<T, Q>, packs_aligned_to<T>(y, count), kPacksInFlight<std::uint8_t>);

@@ -7,7 +7,7 @@
 namespace cuqat::gpu {
 
 std::size_t reduction_workspace_bytes(int num_multiprocessors) {
-  const auto blocks = static_cast<std::size_t>(num_multiprocessors) * kBlocksPerMultiprocessor;
+  const auto blocks = static_cast<std::size_t>(num_multiprocessors) * kMaxBlocksPerMultiprocessor;
   return 256 + blocks * sizeof(Statistics);
 }
 
@@ -16,9 +16,8 @@ void launch_statistics(DType dtype, std::int64_t count, const void* x, Statistic
   with_type(dtype, [&](auto type) {
     using T = typename decltype(type)::Type;
     const PackLayout layout = packs_aligned_to<T>(x, count);
-    launch(grid_size(layout.num_packs, kPacksInFlight<T>, target.num_multiprocessors),
-           sizeof(StatisticsStorage), target.stream, &statistics_kernel<T>, layout, x,
-           reduction_scratch(target.workspace), result);
+    launch_streaming(layout.num_packs, kPacksInFlight<T>, sizeof(StatisticsStorage), target,
+                     &statistics_kernel<T>, layout, x, reduction_scratch(target.workspace), result);
   });
 }
 

@@ -21,11 +21,15 @@ class DeviceContext {
     /// Whether functions ask the CUDA runtime if each pointer is one that the device can use, which
     /// takes well under a microsecond. Without it a host pointer ends in an illegal access.
     bool check_pointers = true;
+    /// Multiprocessors that grids are made for; 0: all that the device has. Fewer leave room for
+    /// work beside. Results do not depend on it.
+    int num_multiprocessors = 0;
   };
 
   /// Of the calling thread's current device. Waits and allocates.
   /// @throws BackendUnavailable where there is no device or this build has no CUDA code;
-  ///         InvalidArgument for less scratch memory than reductions take on the device;
+  ///         InvalidArgument for less scratch memory than reductions take, or for a number of
+  ///         multiprocessors below 0 or above 65 535;
   ///         CudaError where the memory cannot be had.
   DeviceContext() : DeviceContext(Options{}) {}
   explicit DeviceContext(const Options& options);

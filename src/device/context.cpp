@@ -16,11 +16,21 @@ DeviceContext::State::State(const Options& options)
     throw BackendUnavailable(std::string("no CUDA device can be used: ") +
                              cudaGetErrorString(status));
   }
-  gpu::check(cudaDeviceGetAttribute(&num_multiprocessors, cudaDevAttrMultiProcessorCount, device));
+  constexpr int kMost = 65'535;
+  num_multiprocessors = options.num_multiprocessors;
+  if (num_multiprocessors < 0 || num_multiprocessors > kMost) {
+    throw InvalidArgument("options.num_multiprocessors is " + std::to_string(num_multiprocessors) +
+                          "; it must be 0 to " + std::to_string(kMost));
+  }
+  if (num_multiprocessors == 0) {
+    gpu::check(
+        cudaDeviceGetAttribute(&num_multiprocessors, cudaDevAttrMultiProcessorCount, device));
+  }
   const std::size_t least = gpu::reduction_workspace_bytes(num_multiprocessors);
   if (workspace_bytes < least) {
     throw InvalidArgument("options.workspace_bytes is " + std::to_string(workspace_bytes) +
-                          "; it must be at least " + std::to_string(least) + " on this device");
+                          "; it must be at least " + std::to_string(least) + " for grids of " +
+                          std::to_string(num_multiprocessors) + " multiprocessors");
   }
   gpu::check(cudaMalloc(&workspace, workspace_bytes));
   // The counters of reductions start at 0 and return to it. The host does not wait for a memset,

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <source_location>
 
 #include "cuqat/device_context.hpp"
 #include "launchers.hpp"
@@ -16,8 +17,10 @@ struct DeviceContext::State {
   State(const State&) = delete;
   State& operator=(const State&) = delete;
 
-  [[nodiscard]] gpu::LaunchTarget target(StreamRef stream) const {
-    return {num_multiprocessors, stream.get(), workspace};
+  /// `operation` is the function that asks.
+  [[nodiscard]] gpu::LaunchTarget target(
+      StreamRef stream, std::source_location operation = std::source_location::current()) const {
+    return {num_multiprocessors, stream.get(), workspace, operation};
   }
 
   int device = 0;
