@@ -1,7 +1,6 @@
 // Every backend gives the reference's bits: each operation, format, dtype and granularity.
 #include <gtest/gtest.h>
 
-#include <iostream>
 #include <string>
 #include <tuple>
 
@@ -47,10 +46,7 @@ std::string name_of(const testing::TestParamInfo<Parameter>& info) {
 
 class Backend : public testing::TestWithParam<Parameter> {
  protected:
-  static void SetUpTestSuite() {
-    if (kCaseStride == 1) return;
-    std::cout << "[ sample   ] every " << kCaseStride << "th case: this is a sanitizer build\n";
-  }
+  static void SetUpTestSuite() { print_case_stride(); }
 };
 
 TEST_P(Backend, AgreesWithTheReferenceBitForBit) {

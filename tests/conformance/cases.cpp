@@ -1,6 +1,8 @@
 #include "conformance/cases.hpp"
 
 #include <array>
+#include <cstdlib>
+#include <iostream>
 #include <utility>
 
 namespace cuqat::test {
@@ -95,6 +97,19 @@ std::vector<Quantizer> quantizers(Format format) {
   return result;
 }
 
+std::size_t case_stride() {
+  const char* const text = std::getenv("CUQAT_CASE_STRIDE");
+  const long wanted = text == nullptr ? 0 : std::strtol(text, nullptr, 10);
+  if (wanted > 0) return static_cast<std::size_t>(wanted);
+  return kSanitized ? 5 : 1;
+}
+
+void print_case_stride() {
+  if (kCaseStride == 1) return;
+  std::cout << "[ sample   ] every " << kCaseStride << "th case, every " << kSweepStride
+            << "th of a sweep\n";
+}
+
 std::vector<ScaledCase> cases(Format format, DType dtype, Family family) {
   std::vector<ScaledCase> all;
   const std::vector<Layout> layouts = layouts_of(family);
@@ -125,12 +140,10 @@ std::vector<ScaledCase> cases(Format format, DType dtype, Family family) {
     }
   }
   number(all);
-  if constexpr (kCaseStride > 1) {
-    std::vector<ScaledCase> sample;
-    for (std::size_t i = 0; i < all.size(); i += kCaseStride) sample.push_back(all[i]);
-    return sample;
-  }
-  return all;
+  if (kCaseStride == 1) return all;
+  std::vector<ScaledCase> sample;
+  for (std::size_t i = 0; i < all.size(); i += kCaseStride) sample.push_back(all[i]);
+  return sample;
 }
 
 }  // namespace cuqat::test

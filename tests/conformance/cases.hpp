@@ -21,8 +21,15 @@ inline constexpr DType kDTypes[] = {DType::kF32, DType::kF64, DType::kF16, DType
 /// Every rounding, range and saturation that the format has.
 std::vector<Quantizer> quantizers(Format format);
 
-/// A sanitizer build takes every fifth case.
-inline constexpr std::size_t kCaseStride = kSanitized ? 5 : 1;
+/// What CUQAT_CASE_STRIDE says, or else 5 in a sanitizer build and 1 in others.
+std::size_t case_stride();
+
+/// Tests take every kCaseStride-th case, and of sweeps of their own every kSweepStride-th.
+inline const std::size_t kCaseStride = case_stride();
+inline const std::int64_t kSweepStride = kCaseStride > 1 ? 7 : 1;
+
+/// Says so where cases are left out.
+void print_case_stride();
 
 std::vector<ScaledCase> cases(Format format, DType dtype, Family family);
 

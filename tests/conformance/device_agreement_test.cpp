@@ -1,38 +1,31 @@
 // The device functions give the reference's bits: each operation, format, dtype and granularity, at
-// every alignment. On the executor every case runs in the forward order and in another one.
+// every alignment. Every case runs in the plain order and in another one.
 #include <gtest/gtest.h>
 
-#include <iostream>
 #include <string>
 #include <tuple>
-#include <vector>
 
 #include "conformance/cases.hpp"
 #include "conformance/operations.hpp"
-#include "simt/executor.hpp"
 #include "support/device_table.hpp"
 
 namespace cuqat::test {
 namespace {
 
-constexpr int kNumRandomOrders = 20;
-
-/// Orders in turn, the same sequence in every run.
+/// All orders but the plain one in turn, the same sequence in every run.
 class Orders {
  public:
-  simt::Order next() { return orders_[next_++ % orders_.size()]; }
+  int next() { return 1 + next_++ % (num_device_orders() - 1); }
 
  private:
-  std::vector<simt::Order> orders_ = simt::all_orders(kNumRandomOrders);
-  std::size_t next_ = 0;
+  int next_ = 0;
 };
 
-/// Runs the operation in a given order of threads.
-Outputs run_in(const simt::Order& order, const Operation& operation, const CaseData& data,
+Outputs run_in(int order, const Operation& operation, const CaseData& data,
                const Placement& placement) {
-  simt::set_order(order);
+  set_device_order(order);
   Outputs outputs = operation.run(device_table(), data, placement);
-  EXPECT_EQ(simt::fault(), "");
+  EXPECT_EQ(device_fault(), "");
   return outputs;
 }
 
@@ -50,10 +43,7 @@ std::string name_of(const testing::TestParamInfo<Parameter>& info) {
 
 class Device : public testing::TestWithParam<Parameter> {
  protected:
-  static void SetUpTestSuite() {
-    if (kCaseStride == 1) return;
-    std::cout << "[ sample   ] every " << kCaseStride << "th case: this is a sanitizer build\n";
-  }
+  static void SetUpTestSuite() { print_case_stride(); }
 };
 
 TEST_P(Device, AgreesWithTheReferenceBitForBitInEveryOrder) {
@@ -65,10 +55,11 @@ TEST_P(Device, AgreesWithTheReferenceBitForBitInEveryOrder) {
     const CaseData data(test_case);
     const Outputs expected =
         operation.run(&reference::operations(), data, {.fill = std::byte{0x3c}});
-    for (const simt::Order& order : {simt::Order{}, orders.next()}) {
+    for (const int order : {0, orders.next()}) {
       const Outputs actual = run_in(order, operation, data, {});
-      ASSERT_EQ(first_difference(expected, actual), "") << test_case << ", " << order.name();
-      ASSERT_FALSE(HasFailure()) << test_case << ", " << order.name();
+      ASSERT_EQ(first_difference(expected, actual), "")
+          << test_case << ", " << device_order_name(order);
+      ASSERT_FALSE(HasFailure()) << test_case << ", " << device_order_name(order);
     }
     elements += data.count();
   }
@@ -92,12 +83,11 @@ class DeviceAlignment : public testing::TestWithParam<DType> {};
 
 TEST_P(DeviceAlignment, ChangesNoBitAtAnyOffsetAndLength) {
   const DType dtype = GetParam();
-  constexpr std::int64_t kStep = kSanitized ? 7 : 1;
-  if (kStep > 1) std::cout << "[ sample   ] every 7th length: this is a sanitizer build\n";
+  print_case_stride();
   Orders orders;
   for (const std::size_t index : {0u, 1u, 2u, 3u, 4u, 6u}) {
     const Operation& operation = kOperations[index];
-    for (std::int64_t length = 0; length < 68; length += kStep) {
+    for (std::int64_t length = 0; length < 68; length += kSweepStride) {
       const Format format = kFormats[length % 4];
       const Quantizer quantizer = quantizers(format)[static_cast<std::size_t>(length / 4) % 2];
       const bool grouped = index != kStatistics && length / 4 % 3 == 2;

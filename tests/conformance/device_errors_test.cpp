@@ -7,10 +7,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "cuqat/device_fake_quant.hpp"
-#include "cuqat/device_statistics.hpp"
-#include "simt/executor.hpp"
-#include "support/device_table.hpp"
+#include "conformance/device_arguments.hpp"
 
 namespace cuqat::test {
 namespace {
@@ -20,64 +17,27 @@ static_assert(!std::is_constructible_v<StreamRef, std::nullptr_t>);
 static_assert(!std::is_convertible_v<ConstTensorView, ConstDeviceTensorView>);
 static_assert(!std::is_convertible_v<ConstDeviceTensorView, ConstTensorView>);
 
-constexpr std::int64_t kCount = 1000;
-
-/// Arguments that fit together, in device memory.
-class DeviceErrors : public testing::Test {
+/// What fits together, and calls where something does not.
+class DeviceErrors : public DeviceArguments {
  protected:
-  DeviceErrors() {
-    simt::set_order({});
-    for (void** memory : {&x_, &y_, &scale_, &mask_, &statistics_}) {
-      EXPECT_EQ(cudaMalloc(memory, kCount * sizeof(float)), cudaSuccess);
-    }
-    const std::vector<float> ones(kCount, 1.0f);
-    for (void* memory : {x_, y_, scale_}) {
-      EXPECT_EQ(cudaMemcpy(memory, ones.data(), kCount * sizeof(float), cudaMemcpyHostToDevice),
-                cudaSuccess);
-    }
-  }
-  ~DeviceErrors() override {
-    for (void* memory : {x_, y_, scale_, mask_, statistics_}) {
-      EXPECT_EQ(cudaFree(memory), cudaSuccess);
-    }
-  }
-
-  [[nodiscard]] ConstDeviceTensorView x() const { return {x_, DType::kF32, Shape{kCount}}; }
-  [[nodiscard]] DeviceTensorView y() const { return {y_, DType::kF32, Shape{kCount}}; }
-  [[nodiscard]] DeviceQuantParams params() const {
-    DeviceQuantParams params;
-    params.scale = {scale_, DType::kF32, Shape{1}};
-    return params;
-  }
-  [[nodiscard]] FakeQuantizeExtras extras() const {
-    return {{static_cast<std::uint8_t*>(mask_), 125}, static_cast<Statistics*>(statistics_)};
-  }
-  static const DeviceContext& context() { return device_under_test().context; }
-  static StreamRef stream() { return device_under_test().stream; }
-
   /// The call throws InvalidArgument with all of these parts, launches nothing, and the right call
   /// works afterwards.
   void expect_invalid(const std::function<void()>& call, const std::vector<std::string>& parts) {
-    simt::reset_counters();
-    try {
-      call();
-      ADD_FAILURE() << "nothing was thrown";
-    } catch (const InvalidArgument& error) {
-      for (const std::string& part : parts) {
-        EXPECT_NE(std::string(error.what()).find(part), std::string::npos)
-            << part << " is not in: " << error.what();
+    const Enqueued enqueued = enqueued_by([&] {
+      try {
+        call();
+        ADD_FAILURE() << "nothing was thrown";
+      } catch (const InvalidArgument& error) {
+        for (const std::string& part : parts) {
+          EXPECT_NE(std::string(error.what()).find(part), std::string::npos)
+              << part << " is not in: " << error.what();
+        }
       }
-    }
-    EXPECT_EQ(simt::counters().launches, 0);
+    });
+    EXPECT_EQ(enqueued.kernels + enqueued.others, 0);
     fake_quantize(x(), params(), y(), {}, context(), stream());
     EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
   }
-
-  void* x_ = nullptr;
-  void* y_ = nullptr;
-  void* scale_ = nullptr;
-  void* mask_ = nullptr;
-  void* statistics_ = nullptr;
 };
 
 TEST_F(DeviceErrors, AHostPointerIsNamed) {
@@ -186,31 +146,27 @@ TEST_F(DeviceErrors, GradientsThatDoNotFitAreNamed) {
       {"params.quantizer.rounding"});
 }
 
-/// Grids of as many blocks as a large device holds, and a context that has room for just those.
+/// A grid of more blocks than most devices hold, and a context that has room for just those.
 TEST_F(DeviceErrors, AGridOfManyBlocksIsReducedWhole) {
   constexpr std::int64_t kMany = 3'000'000;
-  simt::set_multiprocessor_count(200);
-  {
-    DeviceContext::Options least;
-    least.workspace_bytes = 256 + 200 * 8 * sizeof(Statistics);
-    const DeviceContext many(least);
-    std::vector<float> values(static_cast<std::size_t>(kMany));
-    for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) - 7.0f;
-    void* large = nullptr;
-    ASSERT_EQ(cudaMalloc(&large, values.size() * sizeof(float)), cudaSuccess);
-    ASSERT_EQ(
-        cudaMemcpy(large, values.data(), values.size() * sizeof(float), cudaMemcpyHostToDevice),
-        cudaSuccess);
-    statistics({large, DType::kF32, Shape{kMany}}, static_cast<Statistics*>(statistics_), many,
-               stream());
-    ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess) << simt::fault();
-    Statistics found;
-    ASSERT_EQ(cudaMemcpy(&found, statistics_, sizeof(found), cudaMemcpyDeviceToHost), cudaSuccess);
-    // The reference: ThreadSanitizer does not see how OpenMP orders its threads.
-    EXPECT_EQ(found, cuqat::statistics(values, {Backend::named("reference"), 1}));
-    EXPECT_EQ(cudaFree(large), cudaSuccess);
-  }
-  simt::set_multiprocessor_count(4);
+  DeviceContext::Options least;
+  least.num_multiprocessors = 400;
+  least.workspace_bytes = 256 + 400 * 8 * sizeof(Statistics);
+  const DeviceContext many(least);
+  std::vector<float> values(static_cast<std::size_t>(kMany));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) - 7.0f;
+  void* large = nullptr;
+  ASSERT_EQ(cudaMalloc(&large, values.size() * sizeof(float)), cudaSuccess);
+  ASSERT_EQ(cudaMemcpy(large, values.data(), values.size() * sizeof(float), cudaMemcpyHostToDevice),
+            cudaSuccess);
+  statistics({large, DType::kF32, Shape{kMany}}, static_cast<Statistics*>(statistics_), many,
+             stream());
+  ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess) << device_fault();
+  Statistics found;
+  ASSERT_EQ(cudaMemcpy(&found, statistics_, sizeof(found), cudaMemcpyDeviceToHost), cudaSuccess);
+  // The reference: ThreadSanitizer does not see how OpenMP orders its threads.
+  EXPECT_EQ(found, cuqat::statistics(values, {Backend::named("reference"), 1}));
+  EXPECT_EQ(cudaFree(large), cudaSuccess);
 }
 
 /// A scale of 0, and an integer format without zero points.
@@ -236,44 +192,21 @@ TEST_F(DeviceErrors, AScaleOfZeroPassesXThrough) {
   EXPECT_EQ(found, values);
 }
 
-TEST_F(DeviceErrors, ANullStreamIsRefused) {
-  cudaStream_t none = nullptr;
-  expect_invalid([&] { fake_quantize(x(), params(), y(), {}, context(), none); },
-                 {"stream is null"});
-}
-
-TEST_F(DeviceErrors, EveryFailingCallIsACudaErrorAndTheContextStillWorks) {
-  // Queries cannot fail here: the only call is the launch.
-  for (int n = 1;; ++n) {
-    simt::fail_call(n);
-    try {
-      fake_quantize(x(), params(), y(), extras(), context(), stream());
-    } catch (const CudaError& error) {
-      EXPECT_NE(std::string(error.what()).find("launch.hpp"), std::string::npos) << error.what();
-      EXPECT_NE(error.code(), 0);
-    }
-    if (simt::failure_pending()) {
-      ASSERT_GT(n, 1);
-      break;
-    }
-    ASSERT_LT(n, 50);
-  }
-  simt::reset();
-  fake_quantize(x(), params(), y(), extras(), context(), stream());
-  EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
-}
-
 TEST_F(DeviceErrors, AContextSaysWhatItCannotHave) {
   DeviceContext::Options small;
   small.workspace_bytes = 16;
   EXPECT_THROW(DeviceContext{small}, InvalidArgument);
-  const std::size_t before = simt::leaked_allocations();
-  for (int n = 1; n <= 3; ++n) {  // the allocation, clearing it, waiting for that
-    simt::fail_call(n);
-    EXPECT_THROW(DeviceContext(), Error) << n;
-    EXPECT_EQ(simt::leaked_allocations(), before);
-    simt::reset();
+  for (const int count : {-1, 65'536}) {
+    DeviceContext::Options wrong;
+    wrong.num_multiprocessors = count;
+    EXPECT_THROW(DeviceContext{wrong}, InvalidArgument) << count;
   }
+}
+
+TEST_F(DeviceErrors, ANullStreamIsRefused) {
+  cudaStream_t none = nullptr;
+  expect_invalid([&] { fake_quantize(x(), params(), y(), {}, context(), none); },
+                 {"stream is null"});
 }
 
 TEST_F(DeviceErrors, OperationsOnlyLaunchOneKernelEach) {
@@ -287,13 +220,9 @@ TEST_F(DeviceErrors, OperationsOnlyLaunchOneKernelEach) {
                  context(), stream());
       }};
   for (const auto& operation : all) {
-    simt::reset_counters();
-    operation();
-    const simt::Counters counted = simt::counters();
-    EXPECT_EQ(counted.launches, 1);
-    EXPECT_EQ(counted.allocations + counted.async_allocations + counted.frees +
-                  counted.async_frees + counted.copies + counted.memsets + counted.waits,
-              0);
+    const Enqueued enqueued = enqueued_by(operation);
+    EXPECT_EQ(enqueued.kernels, 1);
+    EXPECT_EQ(enqueued.others, 0);
   }
 }
 

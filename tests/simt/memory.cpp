@@ -1,4 +1,5 @@
 // Device and pinned memory: from the heap, so that AddressSanitizer watches its ends.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -194,6 +195,18 @@ cudaError_t cudaFreeAsync(void* pointer, cudaStream_t handle) noexcept {
     }
     simt::put_before(simt::current_context(), stream->context);
     return simt::free_memory(d, pointer, cudaMemoryTypeDevice, stream->context, "cudaFreeAsync");
+  });
+}
+
+// Of a device of 16 GiB; nothing is refused that the host's memory holds.
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) noexcept {
+  return simt::query([&](Device& d) {
+    *total = std::size_t{16} << 30;
+    *free = *total;
+    for (const auto& [address, allocation] : d.allocations) {
+      if (allocation.type == cudaMemoryTypeDevice) *free -= std::min(*free, allocation.bytes);
+    }
+    return cudaSuccess;
   });
 }
 

@@ -66,7 +66,6 @@ class DeviceCopy {
 
 StreamRef stream() { return device_under_test().stream; }
 const DeviceContext& context() { return device_under_test().context; }
-void wait() { require(cudaStreamSynchronize(device_under_test().stream)); }
 
 DType compute_type(DType dtype) { return dtype == DType::kF64 ? DType::kF64 : DType::kF32; }
 
@@ -110,10 +109,11 @@ void run_quantize(const ScaledTensor& tensor, const void* x, std::uint8_t* codes
   const DeviceScales scales(tensor);
   const DeviceCopy device_x(x, tensor_bytes(tensor));
   DeviceCopy device_codes(codes, bytes);
-  quantize(view(device_x, tensor), scales.params(),
-           {device_codes.as<std::uint8_t>(), static_cast<std::int64_t>(bytes)}, layout, context(),
-           stream());
-  wait();
+  run_on_device([&] {
+    quantize(view(device_x, tensor), scales.params(),
+             {device_codes.as<std::uint8_t>(), static_cast<std::int64_t>(bytes)}, layout, context(),
+             stream());
+  });
   device_codes.copy_back(codes);
 }
 
@@ -123,9 +123,10 @@ void run_dequantize(const ScaledTensor& tensor, const std::uint8_t* codes, CodeL
   const DeviceScales scales(tensor);
   const DeviceCopy device_codes(codes, bytes);
   DeviceCopy device_y(y, tensor_bytes(tensor));
-  dequantize({device_codes.as<const std::uint8_t>(), static_cast<std::int64_t>(bytes)},
-             scales.params(), view(device_y, tensor), layout, context(), stream());
-  wait();
+  run_on_device([&] {
+    dequantize({device_codes.as<const std::uint8_t>(), static_cast<std::int64_t>(bytes)},
+               scales.params(), view(device_y, tensor), layout, context(), stream());
+  });
   device_y.copy_back(y);
 }
 
@@ -146,9 +147,10 @@ void run_fake_quantize(const ScaledTensor& tensor, const void* x, void* y,
   FakeQuantizeExtras extras;
   extras.clip_mask = {device_mask.as<std::uint8_t>(), static_cast<std::int64_t>(mask_bytes)};
   if (with_statistics) extras.statistics = device_found.as<Statistics>();
-  fake_quantize(view(device_x, tensor), scales.params(), view(device_y, tensor), extras, context(),
-                stream());
-  wait();
+  run_on_device([&] {
+    fake_quantize(view(device_x, tensor), scales.params(), view(device_y, tensor), extras,
+                  context(), stream());
+  });
   device_y.copy_back(y);
   device_mask.copy_back(clip_mask);
   device_found.copy_back(&found);
@@ -161,9 +163,10 @@ void run_fake_quantize(const ScaledTensor& tensor, const void* x, void* y,
                                static_cast<const std::byte*>(y) + tensor_bytes(tensor));
   for (std::byte& byte : other) byte = ~byte;
   DeviceCopy plain_y(other.data(), tensor_bytes(tensor));
-  fake_quantize(view(device_x, tensor), scales.params(), view(plain_y, tensor), {}, context(),
-                stream());
-  wait();
+  run_on_device([&] {
+    fake_quantize(view(device_x, tensor), scales.params(), view(plain_y, tensor), {}, context(),
+                  stream());
+  });
   std::vector<std::byte> plain(tensor_bytes(tensor));
   plain_y.copy_back(plain.data());
   EXPECT_TRUE(plain.empty() || std::memcmp(plain.data(), y, plain.size()) == 0)
@@ -175,9 +178,10 @@ void run_backward(const ScaledTensor& tensor, const void* dy, const void* x, voi
   const DeviceCopy device_x(x, tensor_bytes(tensor));
   const DeviceCopy own_dy(dy, dy == dx ? 0 : tensor_bytes(tensor));
   DeviceCopy device_dx(dx, tensor_bytes(tensor));
-  fake_quantize_backward(view(dy == dx ? device_dx : own_dy, tensor), view(device_x, tensor),
-                         scales.params(), view(device_dx, tensor), context(), stream());
-  wait();
+  run_on_device([&] {
+    fake_quantize_backward(view(dy == dx ? device_dx : own_dy, tensor), view(device_x, tensor),
+                           scales.params(), view(device_dx, tensor), context(), stream());
+  });
   device_dx.copy_back(dx);
 }
 
@@ -190,32 +194,25 @@ void run_backward_from_mask(DType dtype, std::int64_t count, const void* dy,
   const DeviceCopy device_mask(clip_mask, mask_bytes);
   const DeviceCopy own_dy(dy, dy == dx ? 0 : tensor_bytes(tensor));
   DeviceCopy device_dx(dx, tensor_bytes(tensor));
-  fake_quantize_backward(
-      view(dy == dx ? device_dx : own_dy, tensor),
-      {device_mask.as<const std::uint8_t>(), static_cast<std::int64_t>(mask_bytes)},
-      view(device_dx, tensor), context(), stream());
-  wait();
+  run_on_device([&] {
+    fake_quantize_backward(
+        view(dy == dx ? device_dx : own_dy, tensor),
+        {device_mask.as<const std::uint8_t>(), static_cast<std::int64_t>(mask_bytes)},
+        view(device_dx, tensor), context(), stream());
+  });
   device_dx.copy_back(dx);
 }
 
 void run_statistics(const ScaledTensor& tensor, const void* x, Statistics* result) {
   const DeviceCopy device_x(x, tensor_bytes(tensor));
   DeviceCopy device_result(result, sizeof(Statistics));
-  statistics(view(device_x, tensor), device_result.as<Statistics>(), context(), stream());
-  wait();
+  run_on_device([&] {
+    statistics(view(device_x, tensor), device_result.as<Statistics>(), context(), stream());
+  });
   device_result.copy_back(result);
 }
 
 }  // namespace
-
-DeviceUnderTest& device_under_test() {
-  static DeviceUnderTest device = [] {
-    cudaStream_t stream = nullptr;
-    require(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-    return DeviceUnderTest{stream, DeviceContext()};
-  }();
-  return device;
-}
 
 Table device_table() {
   static const detail::OperationTable kTable = [] {

@@ -146,6 +146,7 @@ cudaError_t cudaMallocAsync(void** pointer, size_t bytes, cudaStream_t stream) n
 cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) noexcept;
 cudaError_t cudaMallocHost(void** pointer, size_t bytes) noexcept;
 cudaError_t cudaFreeHost(void* pointer) noexcept;
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) noexcept;
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void*) noexcept;
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) noexcept;
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,

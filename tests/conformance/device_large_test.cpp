@@ -1,0 +1,191 @@
+// Tensors of 2^31 elements and a few less or more: no index or count on the device is an int. A
+// period of a prime number of elements is repeated, so that an element of another place shows.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "cuqat/device_fake_quant.hpp"
+#include "cuqat/device_statistics.hpp"
+#include "support/device_memory.hpp"
+#include "support/device_orders.hpp"
+#include "support/elements.hpp"
+#include "support/random.hpp"
+
+namespace cuqat::test {
+namespace {
+
+constexpr std::int64_t kPeriod = 4093;
+/// Elements after which the mask's bytes repeat too.
+constexpr std::int64_t kMaskPeriod = 8 * kPeriod;
+
+/// kMaskPeriod bf16 elements that repeat after kPeriod, with every special value among them.
+Bytes make_period() {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  Random random(11);
+  std::vector<double> values(kPeriod);
+  for (double& value : values) value = random.normal();
+  const double special[] = {std::numeric_limits<double>::quiet_NaN(), kInfinity, -kInfinity, 0.0};
+  std::copy(std::begin(special), std::end(special), values.begin() + 1000);
+  const Bytes once = to_bytes(DType::kBF16, values);
+  Bytes all;
+  for (int i = 0; i < 8; ++i) all.insert(all.end(), once.begin(), once.end());
+  return all;
+}
+
+Statistics times(Statistics s, std::int64_t n) {
+  for (std::int64_t* count : {&s.count, &s.nan, &s.pos_inf, &s.neg_inf, &s.zeros}) *count *= n;
+  return s;
+}
+
+/// Writes a period of `period_bytes` at the beginning, and repeats it up to the end.
+void repeat(std::byte* memory, std::size_t bytes, const Bytes& period) {
+  ASSERT_EQ(cudaMemcpy(memory, period.data(), period.size(), cudaMemcpyHostToDevice), cudaSuccess);
+  for (std::size_t done = period.size(); done < bytes;) {
+    const std::size_t part = std::min(done, bytes - done);
+    ASSERT_EQ(cudaMemcpy(memory + done, memory, part, cudaMemcpyDeviceToDevice), cudaSuccess);
+    done += part;
+  }
+}
+
+/// The memory repeats the period from its beginning to its end.
+void expect_repeats(const DeviceMemory& memory, const Bytes& period, const char* name) {
+  const std::size_t most = (std::size_t{64} << 20) / period.size() * period.size();
+  Bytes expected(std::min(most, memory.size_bytes() + period.size()));
+  for (std::size_t i = 0; i < expected.size(); i += period.size()) {
+    std::memcpy(expected.data() + i, period.data(), std::min(period.size(), expected.size() - i));
+  }
+  Bytes found(expected.size());
+  for (std::size_t at = 0; at < memory.size_bytes(); at += most) {
+    const std::size_t part = std::min(most, memory.size_bytes() - at);
+    ASSERT_EQ(cudaMemcpy(found.data(), memory.as() + at, part, cudaMemcpyDeviceToHost),
+              cudaSuccess);
+    if (std::memcmp(found.data(), expected.data(), part) == 0) continue;
+    const auto wrong = std::mismatch(found.begin(), found.end(), expected.begin()).first;
+    FAIL() << name << " is wrong at byte " << at + static_cast<std::size_t>(wrong - found.begin())
+           << " of " << memory.size_bytes();
+  }
+}
+
+/// The parameter is what is added to num_large_elements().
+class DeviceLarge : public testing::TestWithParam<int> {
+ protected:
+  [[nodiscard]] static std::int64_t count() { return num_large_elements() + GetParam(); }
+  [[nodiscard]] static std::size_t tensor_bytes() { return static_cast<std::size_t>(count()) * 2; }
+  [[nodiscard]] static ConstTensorView host_period() {
+    static const Bytes kBytes = make_period();
+    return {kBytes.data(), DType::kBF16, Shape{kMaskPeriod}};
+  }
+  [[nodiscard]] static Bytes period() {
+    const auto* const first = static_cast<const std::byte*>(host_period().data());
+    return {first, first + host_period().size_bytes()};
+  }
+  [[nodiscard]] static Statistics expected_statistics() {
+    const ConstTensorView once(host_period().data(), DType::kBF16, Shape{kPeriod});
+    const ConstTensorView rest(host_period().data(), DType::kBF16, Shape{count() % kPeriod});
+    Statistics all = times(statistics(once), count() / kPeriod);
+    all.merge(statistics(rest));
+    return all;
+  }
+  static QuantParams params() {
+    QuantParams params;
+    params.scale = {0.02};
+    return params;
+  }
+
+  /// Why not, or an empty text.
+  static std::string too_little_memory(std::size_t bytes) {
+    constexpr std::size_t kSpare = std::size_t{256} << 20;
+    std::size_t free = 0;
+    std::size_t total = 0;
+    EXPECT_EQ(cudaMemGetInfo(&free, &total), cudaSuccess);
+    if (free >= bytes + kSpare) return {};
+    return "NOT TESTED: " + std::to_string(bytes + kSpare) + " bytes of device memory needed, " +
+           std::to_string(free) + " free";
+  }
+
+  void SetUp() override { set_device_order(0); }
+
+  DeviceMemory scale_{std::vector<float>{0.02f}};
+  DeviceMemory result_{sizeof(Statistics)};
+  DeviceQuantParams device_params_{
+      {}, {}, {scale_.as(), DType::kF32, Shape{1}}, DeviceSpan<const std::int32_t>()};
+  const DeviceUnderTest& device_ = device_under_test();
+};
+
+TEST_P(DeviceLarge, TensorIsFakeQuantizedToItsEnd) {
+  const std::size_t mask_bytes = clip_mask_bytes(count());
+  const std::string why_not = too_little_memory(tensor_bytes() + mask_bytes);
+  if (!why_not.empty()) GTEST_SKIP() << why_not;
+  Bytes y(period().size());
+  Bytes mask(static_cast<std::size_t>(kPeriod));
+  fake_quantize(host_period(), params(), TensorView(y.data(), DType::kBF16, Shape{kMaskPeriod}),
+                {reinterpret_cast<std::uint8_t*>(mask.data()), mask.size()});
+
+  const DeviceMemory memory(tensor_bytes());
+  const DeviceMemory device_mask(mask_bytes);
+  repeat(memory.as(), memory.size_bytes(), period());
+  const DeviceTensorView x(memory.as(), DType::kBF16, Shape{count()});
+  const FakeQuantizeExtras extras{
+      {device_mask.as<std::uint8_t>(), static_cast<std::int64_t>(mask_bytes)},
+      result_.as<Statistics>()};
+  run_on_device(
+      [&] { fake_quantize(x, device_params_, x, extras, device_.context, device_.stream); });
+  EXPECT_EQ(result_.content<Statistics>().front(), expected_statistics());
+  expect_repeats(memory, y, "y");
+  if (count() % 8 == 0) {
+    expect_repeats(device_mask, mask, "the mask");
+    return;
+  }
+  // Spare bits of the last byte are 0.
+  std::byte& last = mask[(mask_bytes - 1) % mask.size()];
+  std::uint8_t found = 0;
+  ASSERT_EQ(cudaMemcpy(&found, device_mask.as() + mask_bytes - 1, 1, cudaMemcpyDeviceToHost),
+            cudaSuccess);
+  EXPECT_EQ(found, std::to_integer<unsigned>(last) & ((1u << (count() % 8)) - 1));
+  ASSERT_EQ(cudaMemcpy(device_mask.as() + mask_bytes - 1, &last, 1, cudaMemcpyHostToDevice),
+            cudaSuccess);
+  expect_repeats(device_mask, mask, "the mask");
+}
+
+TEST_P(DeviceLarge, TensorIsQuantizedToItsEnd) {
+  const auto codes = static_cast<std::size_t>(count());
+  const std::string why_not = too_little_memory(tensor_bytes() + codes);
+  if (!why_not.empty()) GTEST_SKIP() << why_not;
+  Bytes expected(static_cast<std::size_t>(kMaskPeriod));
+  quantize(host_period(), params(),
+           {reinterpret_cast<std::uint8_t*>(expected.data()), expected.size()}, CodeLayout::kBytes);
+
+  const DeviceMemory memory(tensor_bytes());
+  const DeviceMemory device_codes(codes);
+  repeat(memory.as(), memory.size_bytes(), period());
+  run_on_device([&] {
+    quantize({memory.as(), DType::kBF16, Shape{count()}}, device_params_,
+             {device_codes.as<std::uint8_t>(), count()}, CodeLayout::kBytes, device_.context,
+             device_.stream);
+  });
+  expect_repeats(device_codes, expected, "codes");
+}
+
+TEST_P(DeviceLarge, TensorHasEveryElementInItsStatistics) {
+  const std::string why_not = too_little_memory(tensor_bytes());
+  if (!why_not.empty()) GTEST_SKIP() << why_not;
+  const DeviceMemory memory(tensor_bytes());
+  repeat(memory.as(), memory.size_bytes(), period());
+  run_on_device([&] {
+    statistics({memory.as(), DType::kBF16, Shape{count()}}, result_.as<Statistics>(),
+               device_.context, device_.stream);
+  });
+  EXPECT_EQ(result_.content<Statistics>().front(), expected_statistics());
+}
+
+INSTANTIATE_TEST_SUITE_P(AroundTwoTo31, DeviceLarge, testing::Values(-1, 0, 1, 17),
+                         [](const auto& offset) {
+                           return std::string(offset.param < 0 ? "minus_" : "plus_") +
+                                  std::to_string(std::abs(offset.param));
+                         });
+
+}  // namespace
+}  // namespace cuqat::test
