@@ -29,6 +29,8 @@ struct FloatTraits<float> {
   static constexpr Bits kSign = 0x8000'0000u;
   static constexpr Bits kInfinity = 0x7f80'0000u;
   static constexpr Bits kQuietNaN = 0x7fc0'0000u;
+  static constexpr Bits kLargest = 0x7f7f'ffffu;
+  static constexpr Bits kLeastNormal = 0x0080'0000u;
 };
 
 template <>
@@ -39,6 +41,8 @@ struct FloatTraits<double> {
   static constexpr Bits kSign = 0x8000'0000'0000'0000u;
   static constexpr Bits kInfinity = 0x7ff0'0000'0000'0000u;
   static constexpr Bits kQuietNaN = 0x7ff8'0000'0000'0000u;
+  static constexpr Bits kLargest = 0x7fef'ffff'ffff'ffffu;
+  static constexpr Bits kLeastNormal = 0x0010'0000'0000'0000u;
 };
 
 template <typename C>

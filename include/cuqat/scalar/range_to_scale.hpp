@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 
 #include "cuqat/format.hpp"
 #include "cuqat/scalar/bits.hpp"
@@ -32,7 +31,7 @@ CUQAT_HD constexpr C smaller(C a, C b) {
 template <typename C>
 CUQAT_HD C largest_finite_scale(C steps) {
   using Bits = typename FloatTraits<C>::Bits;
-  constexpr C kMax = std::numeric_limits<C>::max();
+  constexpr C kMax = from_bits(FloatTraits<C>::kLargest);
   const C scale = kMax / steps;
   return is_finite(scale * steps) ? scale : from_bits(static_cast<Bits>(to_bits(scale) - 1));
 }
@@ -42,7 +41,7 @@ CUQAT_HD C largest_finite_scale(C steps) {
 /// amax / qmax, for zero point 0. amax is finite and not negative; 0 gives a scale of 1.
 template <typename C>
 CUQAT_HD C symmetric_scale(C amax, const Quantizer& quantizer) {
-  constexpr C kLeast = std::numeric_limits<C>::min();
+  constexpr C kLeast = from_bits(FloatTraits<C>::kLeastNormal);
   if (amax == C{0}) return C{1};
   const C largest = static_cast<C>(qmax(quantizer));
   const C steps = detail::larger(largest, static_cast<C>(-qmin(quantizer)));
@@ -54,7 +53,7 @@ CUQAT_HD C symmetric_scale(C amax, const Quantizer& quantizer) {
 /// are finite; [0, 0] gives a scale of 1.
 template <typename C>
 CUQAT_HD ScaleAndZero<C> affine_scale(C low, C high, const Quantizer& quantizer) {
-  constexpr C kLeast = std::numeric_limits<C>::min();
+  constexpr C kLeast = from_bits(FloatTraits<C>::kLeastNormal);
   low = detail::smaller(low, C{0});
   high = detail::larger(high, C{0});
   if (low == C{0} && high == C{0}) return {};

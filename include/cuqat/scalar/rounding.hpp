@@ -52,11 +52,21 @@ CUQAT_HD C round_half_away(C value) {
   return magnitude(value - whole) >= C{0.5} ? whole + one : whole;
 }
 
-/// Least of low, largest of high; NaN gives low. `low` must not exceed `high`.
+#if defined(__CUDA_ARCH__)
+/// As below: an instruction each, which comparisons do not become.
+CUQAT_HD float clamp(float value, float low, float high) {
+  return ::fminf(::fmaxf(value, low), high);
+}
+CUQAT_HD double clamp(double value, double low, double high) {
+  return ::fmin(::fmax(value, low), high);
+}
+#else
+/// Least of low, largest of high; NaN gives low. `low` must not exceed `high`; neither is 0.
 template <typename C>
 CUQAT_HD constexpr C clamp(C value, C low, C high) {
   const C raised = value > low ? value : low;
   return raised < high ? raised : high;
 }
+#endif
 
 }  // namespace cuqat::scalar

@@ -1,0 +1,56 @@
+// Division of many numbers by one scale: a multiplication and two fused steps in place of the
+// division that a GPU has no instruction for. For kernels; a CPU divides as fast.
+#pragma once
+
+#include "cuqat/scalar/rounding.hpp"
+
+namespace cuqat::scalar {
+
+/// a * b + c with one rounding.
+CUQAT_HD float fused_multiply_add(float a, float b, float c) {
+#if defined(__CUDA_ARCH__)
+  return ::__fmaf_rn(a, b, c);
+#else
+  return __builtin_fmaf(a, b, c);
+#endif
+}
+
+/// The quotients of all that a quantizer tells apart, with the bits of x / divisor.
+///
+/// With y the rounded reciprocal and q0 = x * y, q0 + (x - q0 * divisor) * y is the correctly
+/// rounded quotient. Source of the method: Markstein, "Computation of elementary functions on the
+/// IBM RISC System/6000 processor", IBM J. Res. Dev. 34(1), 1990. Before the last rounding it is
+/// off by less than 3.5 * 2^-24 units in the last place (q0 by 1.5 units, of which the fused steps
+/// leave 2^-24, and the remainder by one rounding), so only a quotient nearer than that to the
+/// middle of two numbers could be rounded wrongly. SharedDivisor.IsExactWhereItIsHardest tries all
+/// pairs of significands that have one.
+class SharedDivisor {
+ public:
+  /// Past this magnitude every quantizer saturates, so larger quotients are given as this.
+  static constexpr float kLargestQuotient = 0x1p21f;
+
+  CUQAT_HD explicit SharedDivisor(float divisor)
+      : divisor_(divisor), reciprocal_(1.0f / divisor), bound_(kLargestQuotient * divisor) {}
+
+  /// Between these no step overflows, and none underflows where the quotient is 2^-30 or more.
+  CUQAT_HD static bool is_ordinary(float divisor) {
+    return divisor >= 0x1p-70f && divisor <= 0x1p70f;
+  }
+
+  /// x / divisor where its magnitude is in [2^-30, kLargestQuotient]; kLargestQuotient with the
+  /// sign of x past it; a number below 2^-25, perhaps of the other sign, for smaller ones; some
+  /// number for NaN. The divisor is ordinary.
+  [[nodiscard]] CUQAT_HD float quotient(float x) const {
+    const float bounded = clamp(x, -bound_, bound_);
+    const float near = bounded * reciprocal_;
+    const float rest = fused_multiply_add(-near, divisor_, bounded);
+    return fused_multiply_add(rest, reciprocal_, near);
+  }
+
+ private:
+  float divisor_;
+  float reciprocal_;
+  float bound_;
+};
+
+}  // namespace cuqat::scalar

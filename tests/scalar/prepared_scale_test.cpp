@@ -1,0 +1,99 @@
+// Prepared scales give the bits of the element functions, for every kind of element and scale.
+#include "cuqat/scalar/prepared_scale.hpp"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "support/random.hpp"
+
+namespace cuqat::test {
+namespace {
+
+using scalar::PreparedScale;
+using Int8 = scalar::ElementQuantizer<Format::kInt8>;
+
+constexpr Int8 kRanges[] = {{-128, 127, true}, {-127, 127, true}, {-8, 7, true}, {-7, 7, true}};
+
+struct Params {
+  Int8 quantizer;
+  float scale;
+  std::int32_t zero_point;
+};
+
+void expect_same(const Params& params, float x) {
+  const auto& [quantizer, scale, zero_point] = params;
+  const PreparedScale prepared(quantizer, scale, zero_point);
+  const auto expected = scalar::fake_quantize_element(quantizer, x, scale, zero_point);
+  const auto found = prepared.fake_quantize(x);
+  ASSERT_EQ(scalar::to_bits(found.value), scalar::to_bits(expected.value))
+      << x << ", scale " << scale << ", zero point " << zero_point;
+  ASSERT_EQ(found.clipped, expected.clipped) << x << ", scale " << scale << ", " << zero_point;
+  ASSERT_EQ(prepared.clips(x), expected.clipped) << x << ", scale " << scale;
+  const std::int32_t code = scalar::quantize_element(quantizer, x, scale, zero_point);
+  ASSERT_EQ(prepared.quantize(x), static_cast<std::uint8_t>(code)) << x << ", scale " << scale;
+}
+
+Params any_params(Random& random, int exponent) {
+  const float significand = 1.0f + static_cast<float>(random() >> 41) * 0x1p-23f;
+  const Int8& quantizer = kRanges[random() >> 62];
+  const auto span = static_cast<std::uint64_t>(quantizer.high - quantizer.low + 1);
+  const auto inside = static_cast<std::int32_t>(random() % span) + quantizer.low;
+  const auto anywhere = static_cast<std::int32_t>(random() >> 43) - (1 << 20);
+  const std::int32_t zero_points[] = {0, inside, anywhere, quantizer.low};
+  return {quantizer, std::ldexp(significand, exponent), zero_points[random() >> 62]};
+}
+
+TEST(PreparedScale, HasTheBitsOfEveryBFloat16) {
+  Random random(3);
+  for (int i = 0; i < 300; ++i) {
+    const Params params = any_params(random, i % 140 - 70);
+    ASSERT_TRUE(PreparedScale::is_ordinary(params.scale, params.zero_point));
+    for (std::uint32_t x = 0; x < 0x10000; ++x) {
+      expect_same(params, std::bit_cast<float>(x << 16));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(PreparedScale, HasTheBitsOfF32AroundEveryEdgeOfACode) {
+  Random random(4);
+  for (int i = 0; i < 2000; ++i) {
+    const Params params = any_params(random, i % 60 - 40);
+    for (int code = params.quantizer.low - 2; code <= params.quantizer.high + 2; ++code) {
+      const double steps = static_cast<double>(code - params.zero_point) + 0.5;
+      const auto edge = static_cast<float>(steps * static_cast<double>(params.scale));
+      float x = edge;
+      for (int step = 0; step < 3; ++step) x = std::nextafter(x, -1e38f);
+      for (int step = 0; step < 7; ++step) {
+        expect_same(params, x);
+        if (HasFatalFailure()) return;
+        x = std::nextafter(x, 1e38f);
+      }
+    }
+  }
+}
+
+TEST(PreparedScale, HasTheBitsOfAnyF32) {
+  Random random(5);
+  for (int i = 0; i < 4'000'000; ++i) {
+    const Params params = any_params(random, i % 140 - 70);
+    expect_same(params, std::bit_cast<float>(static_cast<std::uint32_t>(random() >> 32)));
+    expect_same(params, params.scale * static_cast<float>(random.uniform(-200.0, 200.0)));
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(PreparedScale, IsNotForExtremeOnes) {
+  EXPECT_TRUE(PreparedScale::is_ordinary(1.0f, 1 << 20));
+  EXPECT_FALSE(PreparedScale::is_ordinary(1.0f, (1 << 20) + 1));
+  EXPECT_FALSE(PreparedScale::is_ordinary(1.0f, std::numeric_limits<std::int32_t>::min()));
+  EXPECT_FALSE(PreparedScale::is_ordinary(0.0f, 0));
+  EXPECT_FALSE(PreparedScale::is_ordinary(std::numeric_limits<float>::quiet_NaN(), 0));
+}
+
+}  // namespace
+}  // namespace cuqat::test
