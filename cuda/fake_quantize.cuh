@@ -14,6 +14,7 @@
 
 #include "cuqat/scalar/element.hpp"
 #include "for_each_pack.cuh"
+#include "quantize_pack.cuh"
 #include "statistics.cuh"
 
 namespace cuqat::gpu {
@@ -23,20 +24,12 @@ template <typename T, typename Q, bool kWithStatistics>
 __global__ void fake_quantize_kernel(PackLayout layout, ScaleMap scales, Q quantizer, const void* x,
                                      void* y, std::uint8_t* clip_mask, ReductionScratch scratch,
                                      Statistics* statistics) {
-  using C = scalar::ComputeType<T>;
-  ThreadStatistics<C> seen;
+  ThreadStatistics<scalar::ComputeType<T>> seen;
   for_each_pack<T>(layout, x, [&](const PackSpan& span, const Pack<T>& pack, std::int64_t number) {
-    Pack<T> result{};
-    unsigned clipped = 0;
-    for_each_scaled<C>(span, scales, [&](int i, C scale, std::int32_t zero_point) {
-      const C value = scalar::load_compute(pack.element[i]);
-      const auto one = scalar::fake_quantize_element(quantizer, value, scale, zero_point);
-      result.element[i] = scalar::store_compute<T>(one.value);
-      clipped |= (one.clipped ? 1u : 0u) << i;
-      if constexpr (kWithStatistics) seen.add(value);
-    });
-    store_pack(y, span, result);
-    if (clip_mask != nullptr) clip_mask[number] = static_cast<std::uint8_t>(clipped);
+    if constexpr (kWithStatistics) add_pack(seen, span, pack);
+    const auto result = fake_quantize_pack(quantizer, span, scales, pack);
+    store_pack(y, span, result.y);
+    if (clip_mask != nullptr) clip_mask[number] = static_cast<std::uint8_t>(result.clipped);
   });
   if constexpr (kWithStatistics) {
     reduce_statistics(seen.result(), layout.count, scratch, statistics);

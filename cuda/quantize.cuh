@@ -11,21 +11,15 @@
 
 #include "cuqat/scalar/element.hpp"
 #include "for_each_pack.cuh"
+#include "quantize_pack.cuh"
 
 namespace cuqat::gpu {
 
 template <typename T, typename Q>
 __global__ void quantize_kernel(PackLayout layout, ScaleMap scales, Q quantizer, const void* x,
                                 std::uint8_t* codes) {
-  using C = scalar::ComputeType<T>;
   for_each_pack<T>(layout, x, [&](const PackSpan& span, const Pack<T>& pack, std::int64_t) {
-    Pack<std::uint8_t> result{};
-    for_each_scaled<C>(span, scales, [&](int i, C scale, std::int32_t zero_point) {
-      const C value = scalar::load_compute(pack.element[i]);
-      result.element[i] =
-          static_cast<std::uint8_t>(scalar::quantize_element(quantizer, value, scale, zero_point));
-    });
-    store_pack(codes, span, result);
+    store_pack(codes, span, quantize_pack(quantizer, span, scales, pack));
   });
 }
 
@@ -54,18 +48,9 @@ __global__ void quantize_nibbles_kernel(PackLayout layout, ScaleMap scales, Q qu
 template <typename T, typename Q>
 __global__ void dequantize_kernel(PackLayout layout, ScaleMap scales, Q quantizer,
                                   const std::uint8_t* codes, void* y) {
-  using C = scalar::ComputeType<T>;
   for_each_pack<std::uint8_t>(
       layout, codes, [&](const PackSpan& span, const Pack<std::uint8_t>& pack, std::int64_t) {
-        Pack<T> result{};
-        for_each_scaled<C>(span, scales, [&](int i, C scale, std::int32_t zero_point) {
-          // Integer codes are signed bytes.
-          const std::int32_t code =
-              is_integer(Q::kFormat) ? static_cast<std::int8_t>(pack.element[i]) : pack.element[i];
-          result.element[i] = scalar::store_compute<T>(
-              scalar::dequantize_element(quantizer, code, scale, zero_point));
-        });
-        store_pack(y, span, result);
+        store_pack(y, span, dequantize_pack<T>(quantizer, span, scales, pack));
       });
 }
 

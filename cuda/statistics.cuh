@@ -77,6 +77,15 @@ class ThreadStatistics {
   std::uint32_t zeros_ = 0;
 };
 
+template <typename T>
+__device__ inline void add_pack(ThreadStatistics<scalar::ComputeType<T>>& seen,
+                                const PackSpan& span, const Pack<T>& pack) {
+#pragma unroll
+  for (int i = 0; i < kPackElements; ++i) {
+    if (i >= span.begin && i < span.end) seen.add(scalar::load_compute(pack.element[i]));
+  }
+}
+
 __device__ inline void merge(Statistics& sum, const Statistics& part) {
   sum.nan += part.nan;
   sum.pos_inf += part.pos_inf;
@@ -156,10 +165,7 @@ __global__ void statistics_kernel(PackLayout layout, const void* x, ReductionScr
                                   Statistics* result) {
   ThreadStatistics<scalar::ComputeType<T>> seen;
   for_each_pack<T>(layout, x, [&](const PackSpan& span, const Pack<T>& pack, std::int64_t) {
-#pragma unroll
-    for (int i = 0; i < kPackElements; ++i) {
-      if (i >= span.begin && i < span.end) seen.add(scalar::load_compute(pack.element[i]));
-    }
+    add_pack(seen, span, pack);
   });
   reduce_statistics(seen.result(), layout.count, scratch, result);
 }

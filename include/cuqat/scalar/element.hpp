@@ -33,6 +33,12 @@ struct Quantized {
   bool clipped;
 };
 
+/// What the code of x is made from. A NaN keeps its sign; a quotient need not.
+template <typename C>
+CUQAT_HD constexpr C fp8_quotient(C x, C scale) {
+  return is_nan(x) ? x : x / scale;
+}
+
 /// The code of x, sign-extended for integers, the encoding for FP8.
 template <typename Q, typename C>
 CUQAT_HD std::int32_t quantize_element(const Q& q, C x, C scale, std::int32_t zero_point) {
@@ -40,8 +46,7 @@ CUQAT_HD std::int32_t quantize_element(const Q& q, C x, C scale, std::int32_t ze
     return integer_code(integer_unclamped<Q::kRounding>(x, scale, zero_point), zero_point, q.low,
                         q.high);
   } else {
-    // A NaN keeps its sign; a quotient need not.
-    return fp8_encode<Q::kFormat>(is_nan(x) ? x : x / scale, q.saturate);
+    return fp8_encode<Q::kFormat>(fp8_quotient(x, scale), q.saturate);
   }
 }
 
@@ -66,8 +71,15 @@ CUQAT_HD bool is_clipped(const Q& q, C x, C scale, std::int32_t zero_point) {
   }
 }
 
-/// dequantize(quantize(x)) in the compute type, NaN for NaN. A scale of 0, which only an array in
-/// device memory can hold, passes x through unclipped.
+/// What fake quantize makes of a value and its clip bit: NaN for NaN; a scale of 0, which only an
+/// array in device memory can hold, passes x through unclipped.
+template <typename C>
+CUQAT_HD constexpr Quantized<C> fake_quantized(C x, C scale, C value, bool clipped) {
+  const bool passes = scale == C{0};
+  return {passes ? x : is_nan(x) ? quiet_nan<C>() : value, !passes && clipped};
+}
+
+/// dequantize(quantize(x)) in the compute type.
 template <typename Q, typename C>
 CUQAT_HD Quantized<C> fake_quantize_element(const Q& q, C x, C scale, std::int32_t zero_point) {
   C value;
@@ -84,9 +96,7 @@ CUQAT_HD Quantized<C> fake_quantize_element(const Q& q, C x, C scale, std::int32
     value = fp8_round<Q::kFormat>(quotient, q.saturate) * scale;
     clipped = !fp8_in_range<Q::kFormat>(quotient);
   }
-  value = is_nan(x) ? quiet_nan<C>() : value;
-  const bool passes = scale == C{0};
-  return {passes ? x : value, !passes && clipped};
+  return fake_quantized(x, scale, value, clipped);
 }
 
 }  // namespace cuqat::scalar
