@@ -6,7 +6,9 @@
 #include <cstdint>
 
 #include "cuqat/scalar/element.hpp"
+#include "launch.hpp"
 #include "launchers.hpp"
+#include "pack_scales.cuh"
 #include "scale_map.cuh"
 #include "statistics.cuh"
 
@@ -61,6 +63,15 @@ void with_quantizer(const Quantizer& quantizer, const Body& body) {
   }
 }
 
+/// body(TypeTag<T>, element quantizer): both of them.
+template <typename Body>
+void with_kernel_types(DType dtype, const Quantizer& quantizer, const Body& body) {
+  with_type(dtype, [&](auto type) {
+    with_quantizer(quantizer,
+                   [&](const auto& element_quantizer) { body(type, element_quantizer); });
+  });
+}
+
 /// The tensor has elements.
 inline ScaleMap scale_map(const DeviceScaledTensor& tensor) {
   ScaleMap map{};
@@ -86,10 +97,29 @@ inline ScaleMap scale_map(const DeviceScaledTensor& tensor) {
   return map;
 }
 
+/// body(TypeTag<scales of a kernel over elements of type T>, whether packs start at the first one).
+template <typename T, typename Q, typename Body>
+void with_scales(const ScaleMap& map, const Q&, std::int64_t count, const LaunchTarget& target,
+                 const Body& body) {
+  if constexpr (kCanPrepare<T, Q>) {
+    // A grid has at least these threads: what the tensor needs, or a block for each multiprocessor.
+    const std::int64_t num_threads =
+        std::min(count / (kPackElements * kPacksInFlight<T>),
+                 std::int64_t{target.num_multiprocessors} * kBlockThreads);
+    if (ColumnScales<T, Q>::fit(map, num_threads)) {
+      return body(TypeTag<ColumnScales<T, Q>>{}, true);
+    }
+  }
+  body(TypeTag<PackScales<T, Q>>{}, false);
+}
+
+/// Bytes at the beginning of the workspace that hold the counter, and nothing else.
+inline constexpr std::size_t kCounterBytes = 256;
+
 /// Scratch memory at the beginning of the workspace: the counter, then the partial results.
 inline ReductionScratch reduction_scratch(void* workspace) {
   return {static_cast<unsigned*>(workspace),
-          reinterpret_cast<Statistics*>(static_cast<char*>(workspace) + 256)};
+          reinterpret_cast<Statistics*>(static_cast<char*>(workspace) + kCounterBytes)};
 }
 
 }  // namespace cuqat::gpu

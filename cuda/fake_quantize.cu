@@ -14,20 +14,21 @@ void launch_fake_quantize(const DeviceScaledTensor& tensor, const void* x, void*
     if (statistics != nullptr) launch_statistics(tensor.dtype, 0, x, statistics, target);
     return;
   }
-  with_type(tensor.dtype, [&](auto type) {
-    with_quantizer(tensor.quantizer, [&](auto quantizer) {
-      using T = typename decltype(type)::Type;
-      using Q = decltype(quantizer);
-      const PackLayout layout =
-          clip_mask == nullptr ? packs_aligned_to<T>(y, count) : packs_from_start(count);
+  const ScaleMap map = scale_map(tensor);
+  with_kernel_types(tensor.dtype, tensor.quantizer, [&](auto type, const auto& quantizer) {
+    using T = typename decltype(type)::Type;
+    with_scales<T>(map, quantizer, count, target, [&](auto scales, bool from_start) {
+      using Scales = typename decltype(scales)::Type;
+      const PackLayout layout = clip_mask == nullptr && !from_start ? packs_aligned_to<T>(y, count)
+                                                                    : packs_from_start(count);
       const auto run = [&](auto kernel, std::size_t shared_bytes, const ReductionScratch& scratch) {
         launch_streaming(layout.num_packs, kPacksInFlight<T>, shared_bytes, target, kernel, layout,
-                         scale_map(tensor), quantizer, x, y, clip_mask, scratch, statistics);
+                         map, quantizer, x, y, clip_mask, scratch, statistics);
       };
       if (statistics == nullptr) {
-        run(&fake_quantize_kernel<T, Q, false>, 0, {});
+        run(&fake_quantize_kernel<Scales, false>, 0, {});
       } else {
-        run(&fake_quantize_kernel<T, Q, true>, sizeof(StatisticsStorage),
+        run(&fake_quantize_kernel<Scales, true>, sizeof(StatisticsStorage),
             reduction_scratch(target.workspace));
       }
     });
@@ -38,14 +39,15 @@ void launch_fake_quantize_backward(const DeviceScaledTensor& tensor, const void*
                                    void* dx, const LaunchTarget& target) {
   const std::int64_t count = tensor.shape.count();
   if (count == 0) return;
-  with_type(tensor.dtype, [&](auto type) {
-    with_quantizer(tensor.quantizer, [&](auto quantizer) {
-      using T = typename decltype(type)::Type;
-      using Q = decltype(quantizer);
-      const PackLayout layout = packs_aligned_to<T>(dx, count);
+  const ScaleMap map = scale_map(tensor);
+  with_kernel_types(tensor.dtype, tensor.quantizer, [&](auto type, const auto& quantizer) {
+    using T = typename decltype(type)::Type;
+    with_scales<T>(map, quantizer, count, target, [&](auto scales, bool from_start) {
+      const PackLayout layout =
+          from_start ? packs_from_start(count) : packs_aligned_to<T>(dx, count);
       launch_streaming(layout.num_packs, kPacksInFlight<T>, 0, target,
-                       &fake_quantize_backward_kernel<T, Q>, layout, scale_map(tensor), quantizer,
-                       dy, x, dx);
+                       &fake_quantize_backward_kernel<typename decltype(scales)::Type>, layout, map,
+                       quantizer, dy, x, dx);
     });
   });
 }

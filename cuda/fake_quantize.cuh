@@ -20,37 +20,67 @@
 namespace cuqat::gpu {
 
 /// clip_mask may be null. With statistics the scratch and the result are set.
-template <typename T, typename Q, bool kWithStatistics>
-__global__ void fake_quantize_kernel(PackLayout layout, ScaleMap scales, Q quantizer, const void* x,
-                                     void* y, std::uint8_t* clip_mask, ReductionScratch scratch,
+template <typename Scales, bool kWithStatistics>
+__global__ void fake_quantize_kernel(PackLayout layout, ScaleMap map,
+                                     typename Scales::Quantizer quantizer, const void* x, void* y,
+                                     std::uint8_t* clip_mask, ReductionScratch scratch,
                                      Statistics* statistics) {
+  using T = typename Scales::Element;
+  const Scales scales(quantizer, map);
   ThreadStatistics<scalar::ComputeType<T>> seen;
-  for_each_pack<T>(layout, x, [&](const PackSpan& span, const Pack<T>& pack, std::int64_t number) {
-    if constexpr (kWithStatistics) add_pack(seen, span, pack);
-    const auto result = fake_quantize_pack(quantizer, span, scales, pack);
-    store_pack(y, span, result.y);
-    if (clip_mask != nullptr) clip_mask[number] = static_cast<std::uint8_t>(result.clipped);
-  });
+  const auto finish = [&](const PackSpan& span, const FakeQuantizedPack<T>& pack,
+                          std::int64_t number) {
+    store_pack(y, span, pack.y);
+    if (clip_mask != nullptr) clip_mask[number] = static_cast<std::uint8_t>(pack.clipped);
+  };
+  const auto quick = [&](const PackSpan& span, const Pack<T>& pack, std::int64_t number) {
+    FakeQuantizedPack<T> result;
+    if (!fake_quantize_quickly(scales, span, pack, result)) return false;
+    if constexpr (kWithStatistics && kCanPrepare<T, typename Scales::Quantizer>) {
+      seen.add_finite(pack);
+    }
+    finish(span, result, number);
+    return true;
+  };
+  const auto slow = [&](const PackSpan& span, const Pack<T>& pack, std::int64_t number) {
+    if constexpr (kWithStatistics) seen.add(span, pack);
+    finish(span, fake_quantize_elements(scales, span, pack), number);
+  };
+  for_each_pack<T>(layout, x, scales.sequence(), quick, slow);
   if constexpr (kWithStatistics) {
     reduce_statistics(seen.result(), layout.count, scratch, statistics);
   }
 }
 
-template <typename T, typename Q>
-__global__ void fake_quantize_backward_kernel(PackLayout layout, ScaleMap scales, Q quantizer,
-                                              const void* dy, const void* x, void* dx) {
-  using C = scalar::ComputeType<T>;
-  for_each_pack<T>(layout, x, [&](const PackSpan& span, const Pack<T>& pack, std::int64_t) {
-    Pack<BitsOf<T>> gradient = load_pack<BitsOf<T>>(dy, span);
-    for_each_scaled<C>(span, scales, [&](int i, C scale, std::int32_t zero_point) {
-      const C value = scalar::load_compute(pack.element[i]);
-      const bool passes = scale == C{0};
-      if (!passes && scalar::is_clipped(quantizer, value, scale, zero_point)) {
-        gradient.element[i] = 0;
-      }
-    });
-    store_pack(dx, span, gradient);
-  });
+/// Zero where a bit is set.
+template <typename Bits>
+__device__ inline Pack<Bits> without_clipped(Pack<Bits> gradient, std::uint32_t clipped) {
+#pragma unroll
+  for (int i = 0; i < kPackElements; ++i) {
+    if ((clipped >> i & 1u) != 0) gradient.element[i] = 0;
+  }
+  return gradient;
+}
+
+template <typename Scales>
+__global__ void fake_quantize_backward_kernel(PackLayout layout, ScaleMap map,
+                                              typename Scales::Quantizer quantizer, const void* dy,
+                                              const void* x, void* dx) {
+  using T = typename Scales::Element;
+  const Scales scales(quantizer, map);
+  const auto finish = [&](const PackSpan& span, std::uint32_t clipped) {
+    store_pack(dx, span, without_clipped(load_pack<BitsOf<T>>(dy, span), clipped));
+  };
+  const auto quick = [&](const PackSpan& span, const Pack<T>& pack, std::int64_t) {
+    std::uint32_t clipped;
+    if (!clip_quickly(scales, span, pack, clipped)) return false;
+    finish(span, clipped);
+    return true;
+  };
+  const auto slow = [&](const PackSpan& span, const Pack<T>& pack, std::int64_t) {
+    finish(span, clip_elements(scales, span, pack));
+  };
+  for_each_pack<T>(layout, x, scales.sequence(), quick, slow);
 }
 
 /// Packs start at the first element, so a pack's bits are one byte of the mask.
@@ -59,13 +89,7 @@ __global__ void backward_from_mask_kernel(PackLayout layout, const void* dy,
                                           const std::uint8_t* clip_mask, void* dx) {
   for_each_pack<Bits>(layout, dy,
                       [&](const PackSpan& span, const Pack<Bits>& pack, std::int64_t number) {
-                        const unsigned clipped = clip_mask[number];
-                        Pack<Bits> gradient = pack;
-#pragma unroll
-                        for (int i = 0; i < kPackElements; ++i) {
-                          if ((clipped >> i & 1u) != 0) gradient.element[i] = 0;
-                        }
-                        store_pack(dx, span, gradient);
+                        store_pack(dx, span, without_clipped(pack, clip_mask[number]));
                       });
 }
 

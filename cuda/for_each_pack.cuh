@@ -1,4 +1,4 @@
-// The loop of every kernel that streams over tensors.
+// The loops of every kernel that streams over tensors.
 #pragma once
 
 #include "pack.cuh"
@@ -11,14 +11,31 @@ namespace cuqat::gpu {
 template <typename T>
 inline constexpr int kPacksInFlight = sizeof(T) >= 8 ? 1 : static_cast<int>(8 / sizeof(T));
 
-/// body(span, pack of x, number of the pack) for every pack, each on one thread of the grid.
-template <typename T, typename Body>
-__device__ inline void for_each_pack(const PackLayout& layout, const void* x, const Body& body) {
+/// The packs of a thread: first, first + stride, ...
+struct PackSequence {
+  std::int64_t first;
+  std::int64_t stride;
+
+  /// Over all threads of the grid.
+  __device__ static PackSequence of_grid() {
+    return {std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x,
+            std::int64_t{gridDim.x} * blockDim.x};
+  }
+};
+
+/// quick(span, pack of x, number of the pack) for every pack of the sequence; where it returns
+/// false it has done nothing, and slow() is called with the same. There is one copy of the slow
+/// way, however many packs are in flight, and it loads its pack again: a register cannot be chosen
+/// at run time.
+template <typename T, typename Quick, typename Slow>
+__device__ inline void for_each_pack(const PackLayout& layout, const void* x,
+                                     const PackSequence& sequence, const Quick& quick,
+                                     const Slow& slow) {
   constexpr int kInFlight = kPacksInFlight<T>;
-  const std::int64_t stride = std::int64_t{gridDim.x} * blockDim.x;
-  std::int64_t first = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  for (; first < layout.num_packs; first += kInFlight * stride) {
+  const std::int64_t stride = sequence.stride;
+  for (std::int64_t first = sequence.first; first < layout.num_packs; first += kInFlight * stride) {
     Pack<T> packs[kInFlight];
+    std::uint32_t left = 0;
 #pragma unroll
     for (int i = 0; i < kInFlight; ++i) {
       const std::int64_t number = first + i * stride;
@@ -27,9 +44,28 @@ __device__ inline void for_each_pack(const PackLayout& layout, const void* x, co
 #pragma unroll
     for (int i = 0; i < kInFlight; ++i) {
       const std::int64_t number = first + i * stride;
-      if (number < layout.num_packs) body(layout.span(number), packs[i], number);
+      if (number >= layout.num_packs) continue;
+      if (!quick(layout.span(number), packs[i], number)) left |= 1u << i;
+    }
+#pragma unroll 1
+    for (; left != 0; left &= left - 1) {
+      const std::int64_t number = first + (__ffs(static_cast<int>(left)) - 1) * stride;
+      const PackSpan span = layout.span(number);
+      slow(span, load_pack<T>(x, span), number);
     }
   }
+}
+
+/// The same with one way, for every pack of the layout.
+template <typename T, typename Body>
+__device__ inline void for_each_pack(const PackLayout& layout, const void* x, const Body& body) {
+  for_each_pack<T>(
+      layout, x, PackSequence::of_grid(),
+      [&](const PackSpan& span, const Pack<T>& pack, std::int64_t number) {
+        body(span, pack, number);
+        return true;
+      },
+      [](const PackSpan&, const Pack<T>&, std::int64_t) {});
 }
 
 /// body(i, scale, zero point) for the elements i of a pack, in order.

@@ -2,10 +2,8 @@
 // numbers at once (sm_89 and later), elsewhere by the scalar code. The bits are the same.
 //
 // The instruction rounds to nearest even, takes what is past the largest finite number, infinities
-// too, to that number, and keeps signs; only what NaN it gives for a NaN is not said (PTX ISA, cvt
-// with .satfinite). A pack with a number that cuqat treats in another way goes through the scalar
-// code, which so remains the one definition: NaN, whose code has a sign and one payload, and
-// numbers out of range where saturation is not wanted.
+// too, to that number, and keeps signs (PTX ISA, cvt with .satfinite). Where cuqat wants something
+// else, of a NaN or without saturation, callers use the scalar code.
 //
 // A thread converts what it holds in registers. No memory is moved.
 #pragma once
@@ -49,53 +47,38 @@ __device__ inline float2 numbers_of(std::uint32_t pair) {
 
 }  // namespace detail
 
-/// scalar::fp8_encode of each number.
+/// scalar::fp8_encode, saturating, of each number. None is NaN.
 template <Format kFormat, bool kByPairs = kHasFp8Pairs>
-__device__ inline Pack<std::uint8_t> fp8_encode_pack(const float (&value)[kPackElements],
-                                                     bool saturate) {
-  bool special = !kByPairs;
-#pragma unroll
-  for (int i = 0; i < kPackElements; ++i) {
-    special |= saturate ? scalar::is_nan(value[i]) : !scalar::fp8_in_range<kFormat>(value[i]);
-  }
+__device__ inline Pack<std::uint8_t> fp8_encode_pack(const float (&value)[kPackElements]) {
   Pack<std::uint8_t> codes;
-  if (special) {
-#pragma unroll
-    for (int i = 0; i < kPackElements; ++i) {
-      codes.element[i] = scalar::fp8_encode<kFormat>(value[i], saturate);
-    }
-    return codes;
-  }
 #pragma unroll
   for (int i = 0; i < kPackElements; i += 2) {
-    const std::uint32_t pair = detail::fp8_pair_of<kFormat>(value[i], value[i + 1]);
-    codes.element[i] = static_cast<std::uint8_t>(pair);
-    codes.element[i + 1] = static_cast<std::uint8_t>(pair >> 8);
+    if constexpr (kByPairs) {
+      const std::uint32_t pair = detail::fp8_pair_of<kFormat>(value[i], value[i + 1]);
+      codes.element[i] = static_cast<std::uint8_t>(pair);
+      codes.element[i + 1] = static_cast<std::uint8_t>(pair >> 8);
+    } else {
+      codes.element[i] = scalar::fp8_encode<kFormat>(value[i], true);
+      codes.element[i + 1] = scalar::fp8_encode<kFormat>(value[i + 1], true);
+    }
   }
   return codes;
 }
 
-/// Each number becomes its scalar::fp8_round; a NaN becomes some NaN.
+/// Each number becomes its scalar::fp8_round, saturating. None is NaN.
 template <Format kFormat, bool kByPairs = kHasFp8Pairs>
-__device__ inline void fp8_round_pack(float (&value)[kPackElements], bool saturate) {
-  bool special = !kByPairs;
-#pragma unroll
-  for (int i = 0; i < kPackElements; ++i) {
-    special |= !saturate && !scalar::fp8_in_range<kFormat>(value[i]);
-  }
-  if (special) {
-#pragma unroll
-    for (int i = 0; i < kPackElements; ++i) {
-      value[i] = scalar::fp8_round<kFormat>(value[i], saturate);
-    }
-    return;
-  }
+__device__ inline void fp8_round_pack(float (&value)[kPackElements]) {
 #pragma unroll
   for (int i = 0; i < kPackElements; i += 2) {
-    const float2 numbers =
-        detail::numbers_of<kFormat>(detail::fp8_pair_of<kFormat>(value[i], value[i + 1]));
-    value[i] = numbers.x;
-    value[i + 1] = numbers.y;
+    if constexpr (kByPairs) {
+      const std::uint32_t pair = detail::fp8_pair_of<kFormat>(value[i], value[i + 1]);
+      const float2 numbers = detail::numbers_of<kFormat>(pair);
+      value[i] = numbers.x;
+      value[i + 1] = numbers.y;
+    } else {
+      value[i] = scalar::fp8_round<kFormat>(value[i], true);
+      value[i + 1] = scalar::fp8_round<kFormat>(value[i + 1], true);
+    }
   }
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <source_location>
 
+#include "cuqat/device_observers.hpp"
 #include "cuqat/fake_quant.hpp"
 #include "cuqat/format.hpp"
 #include "cuqat/quant_params.hpp"
@@ -23,6 +24,27 @@ struct DeviceScaledTensor {
   std::int64_t num_scales;
   const void* scale;               ///< f64 for f64 tensors, else f32.
   const std::int32_t* zero_point;  ///< Null: all 0.
+};
+
+/// What becomes of a range.
+struct RangeRule {
+  Quantizer quantizer;
+  bool symmetric;
+};
+
+/// Scales that are found on the device.
+struct ScaleOutput {
+  void* scale;               ///< f64 for f64 tensors, else f32.
+  std::int32_t* zero_point;  ///< Null: not wanted.
+};
+
+/// A tensor whose groups get the scales of their own ranges.
+struct DynamicTensor {
+  DType dtype;
+  Shape shape;
+  std::int64_t group_size;  ///< Of the last axis.
+  RangeRule rule;
+  ScaleOutput scales;
 };
 
 /// Where kernels are launched.
@@ -51,6 +73,28 @@ void launch_fake_quantize_backward(const DeviceScaledTensor& tensor, const void*
 void launch_fake_quantize_backward_from_mask(DType dtype, std::int64_t count, const void* dy,
                                              const std::uint8_t* clip_mask, void* dx,
                                              const LaunchTarget& target);
+/// Nothing but the scales.
+void launch_dynamic_scales(const DynamicTensor& tensor, const void* x, const LaunchTarget& target);
+/// Packed codes: groups and rows have an even number of elements.
+void launch_quantize_dynamic(const DynamicTensor& tensor, const void* x, std::uint8_t* codes,
+                             CodeLayout layout, const LaunchTarget& target);
+/// y may be x.
+void launch_fake_quantize_dynamic(const DynamicTensor& tensor, const void* x, void* y,
+                                  const LaunchTarget& target);
+
+/// The observers: n statistics to n scales of the compute type.
+void launch_minmax_scales(DType compute, std::int64_t n, const Statistics* batch,
+                          const RangeRule& rule, const ScaleOutput& scales,
+                          const LaunchTarget& target);
+void launch_moving_average(DType compute, std::int64_t n, const Statistics* batch, double momentum,
+                           MovingAverageState* state, const RangeRule& rule,
+                           const ScaleOutput& scales, const LaunchTarget& target);
+/// history is [length, n].
+void launch_amax_history(DType compute, std::int64_t n, const Statistics* batch, double* history,
+                         std::int64_t length, std::int64_t* num_steps, int margin,
+                         const Quantizer& quantizer, const ScaleOutput& scales,
+                         const LaunchTarget& target);
+
 void launch_statistics(DType dtype, std::int64_t count, const void* x, Statistics* result,
                        const LaunchTarget& target);
 

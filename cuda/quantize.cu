@@ -10,18 +10,20 @@ void launch_quantize(const DeviceScaledTensor& tensor, const void* x, std::uint8
                      CodeLayout code_layout, const LaunchTarget& target) {
   const std::int64_t count = tensor.shape.count();
   if (count == 0) return;
-  with_type(tensor.dtype, [&](auto type) {
-    with_quantizer(tensor.quantizer, [&](auto quantizer) {
-      using T = typename decltype(type)::Type;
-      using Q = decltype(quantizer);
+  const ScaleMap map = scale_map(tensor);
+  with_kernel_types(tensor.dtype, tensor.quantizer, [&](auto type, const auto& quantizer) {
+    using T = typename decltype(type)::Type;
+    with_scales<T>(map, quantizer, count, target, [&](auto scales, bool from_start) {
+      using Scales = typename decltype(scales)::Type;
       const auto run = [&](auto kernel, const PackLayout& layout) {
-        launch_streaming(layout.num_packs, kPacksInFlight<T>, 0, target, kernel, layout,
-                         scale_map(tensor), quantizer, x, codes);
+        launch_streaming(layout.num_packs, kPacksInFlight<T>, 0, target, kernel, layout, map,
+                         quantizer, x, codes);
       };
       if (code_layout == CodeLayout::kBytes) {
-        run(&quantize_kernel<T, Q>, packs_aligned_to<T>(x, count));
-      } else if constexpr (is_integer(Q::kFormat)) {
-        run(&quantize_nibbles_kernel<T, Q>, packs_from_start(count));
+        run(&quantize_kernel<Scales>,
+            from_start ? packs_from_start(count) : packs_aligned_to<T>(x, count));
+      } else if constexpr (is_integer(Scales::Quantizer::kFormat)) {
+        run(&quantize_nibbles_kernel<Scales>, packs_from_start(count));
       }
     });
   });
@@ -31,20 +33,18 @@ void launch_dequantize(const DeviceScaledTensor& tensor, const std::uint8_t* cod
                        CodeLayout code_layout, void* y, const LaunchTarget& target) {
   const std::int64_t count = tensor.shape.count();
   if (count == 0) return;
-  with_type(tensor.dtype, [&](auto type) {
-    with_quantizer(tensor.quantizer, [&](auto quantizer) {
-      using T = typename decltype(type)::Type;
-      using Q = decltype(quantizer);
-      const auto run = [&](auto kernel, const PackLayout& layout, int packs_in_flight) {
-        launch_streaming(layout.num_packs, packs_in_flight, 0, target, kernel, layout,
-                         scale_map(tensor), quantizer, codes, y);
-      };
-      if (code_layout == CodeLayout::kBytes) {
-        run(&dequantize_kernel<T, Q>, packs_aligned_to<T>(y, count), kPacksInFlight<std::uint8_t>);
-      } else if constexpr (is_integer(Q::kFormat)) {
-        run(&dequantize_nibbles_kernel<T, Q>, packs_from_start(count), 1);
-      }
-    });
+  with_kernel_types(tensor.dtype, tensor.quantizer, [&](auto type, const auto& quantizer) {
+    using T = typename decltype(type)::Type;
+    using Scales = PackScales<T, std::decay_t<decltype(quantizer)>>;
+    const auto run = [&](auto kernel, const PackLayout& layout, int packs_in_flight) {
+      launch_streaming(layout.num_packs, packs_in_flight, 0, target, kernel, layout,
+                       scale_map(tensor), quantizer, codes, y);
+    };
+    if (code_layout == CodeLayout::kBytes) {
+      run(&dequantize_kernel<Scales>, packs_aligned_to<T>(y, count), kPacksInFlight<std::uint8_t>);
+    } else if constexpr (is_integer(Scales::Quantizer::kFormat)) {
+      run(&dequantize_nibbles_kernel<Scales>, packs_from_start(count), 1);
+    }
   });
 }
 

@@ -8,7 +8,7 @@ namespace cuqat::gpu {
 
 std::size_t reduction_workspace_bytes(int num_multiprocessors) {
   const auto blocks = static_cast<std::size_t>(num_multiprocessors) * kMaxBlocksPerMultiprocessor;
-  return 256 + blocks * sizeof(Statistics);
+  return (kCounterBytes + blocks * sizeof(Statistics) + 255) / 256 * 256;
 }
 
 void launch_statistics(DType dtype, std::int64_t count, const void* x, Statistics* result,

@@ -12,14 +12,14 @@
 #include <cstdint>
 
 #include "cuqat/scalar/half.hpp"
+#include "cuqat/scalar/rounding.hpp"
 #include "cuqat/statistics.hpp"
 #include "for_each_pack.cuh"
+#include "pack_numbers.cuh"
 #include "shared_storage.cuh"
+#include "warp.cuh"
 
 namespace cuqat::gpu {
-
-inline constexpr int kWarpThreads = 32;
-inline constexpr unsigned kWholeWarp = 0xffff'ffffu;
 
 /// Scratch memory of a reduction over a grid.
 struct ReductionScratch {
@@ -45,15 +45,35 @@ class ThreadStatistics {
  public:
   __device__ void add(C value) {
     if (scalar::is_finite(value)) {
-      const C number = value == C{0} ? C{0} : value;  // -0 as +0
-      min_ = number < min_ ? number : min_;
-      max_ = number > max_ ? number : max_;
-      zeros_ += number == C{0} ? 1u : 0u;
+      min_ = scalar::lesser(value, min_);
+      max_ = scalar::larger(value, max_);
+      zeros_ += value == C{0} ? 1u : 0u;
     } else if (scalar::is_nan(value)) {
       ++nan_;
     } else {
       ++(value > C{0} ? pos_inf_ : neg_inf_);
     }
+  }
+
+  template <typename T>
+  __device__ void add(const PackSpan& span, const Pack<T>& pack) {
+#pragma unroll
+    for (int i = 0; i < kPackElements; ++i) {
+      if (i >= span.begin && i < span.end) add(scalar::load_compute(pack.element[i]));
+    }
+  }
+
+  /// A whole pack without infinities and NaN, of f32 or less.
+  template <typename T>
+  __device__ void add_finite(const Pack<T>& pack) {
+    float value[kPackElements];
+    widen(pack, value);
+#pragma unroll
+    for (int i = 0; i < kPackElements; ++i) {
+      min_ = scalar::lesser(value[i], min_);
+      max_ = scalar::larger(value[i], max_);
+    }
+    zeros_ += num_zeros(pack);
   }
 
   /// Without the count of all elements.
@@ -63,8 +83,8 @@ class ThreadStatistics {
     result.pos_inf = pos_inf_;
     result.neg_inf = neg_inf_;
     result.zeros = zeros_;
-    result.min = static_cast<double>(min_);
-    result.max = static_cast<double>(max_);
+    result.min = static_cast<double>(min_ + C{0});  // -0 as +0
+    result.max = static_cast<double>(max_ + C{0});
     return result;
   }
 
@@ -76,15 +96,6 @@ class ThreadStatistics {
   std::uint32_t neg_inf_ = 0;
   std::uint32_t zeros_ = 0;
 };
-
-template <typename T>
-__device__ inline void add_pack(ThreadStatistics<scalar::ComputeType<T>>& seen,
-                                const PackSpan& span, const Pack<T>& pack) {
-#pragma unroll
-  for (int i = 0; i < kPackElements; ++i) {
-    if (i >= span.begin && i < span.end) seen.add(scalar::load_compute(pack.element[i]));
-  }
-}
 
 __device__ inline void merge(Statistics& sum, const Statistics& part) {
   sum.nan += part.nan;
@@ -164,9 +175,19 @@ template <typename T>
 __global__ void statistics_kernel(PackLayout layout, const void* x, ReductionScratch scratch,
                                   Statistics* result) {
   ThreadStatistics<scalar::ComputeType<T>> seen;
-  for_each_pack<T>(layout, x, [&](const PackSpan& span, const Pack<T>& pack, std::int64_t) {
-    add_pack(seen, span, pack);
-  });
+  const auto quick = [&](const PackSpan& span, const Pack<T>& pack, std::int64_t) {
+    if constexpr (sizeof(T) < sizeof(double)) {
+      if (!span.is_whole() || !all_finite(pack)) return false;
+      seen.add_finite(pack);
+    } else {
+      seen.add(span, pack);
+    }
+    return true;
+  };
+  const auto slow = [&](const PackSpan& span, const Pack<T>& pack, std::int64_t) {
+    seen.add(span, pack);
+  };
+  for_each_pack<T>(layout, x, PackSequence::of_grid(), quick, slow);
   reduce_statistics(seen.result(), layout.count, scratch, result);
 }
 

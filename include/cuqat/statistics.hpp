@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cuqat/backend.hpp"
+#include "cuqat/host_device.hpp"
 #include "cuqat/quant_params.hpp"
 #include "cuqat/tensor_view.hpp"
 
@@ -23,7 +24,9 @@ struct Statistics {
   double min = std::numeric_limits<double>::infinity();   ///< +infinity where finite() == 0.
   double max = -std::numeric_limits<double>::infinity();  ///< -infinity where finite() == 0.
 
-  [[nodiscard]] std::int64_t finite() const noexcept { return count - nan - pos_inf - neg_inf; }
+  [[nodiscard]] CUQAT_HD std::int64_t finite() const noexcept {
+    return count - nan - pos_inf - neg_inf;
+  }
   /// Largest finite magnitude; 0 where there is none.
   [[nodiscard]] double amax() const noexcept;
   /// Adds another part of the same tensor. Associative and commutative.

@@ -5,6 +5,11 @@
 #include "check.hpp"
 
 namespace cuqat::detail {
+namespace {
+
+constexpr std::string_view kOnePerScale = "one for each scale of the granularity";
+
+}  // namespace
 
 void check_alignment(std::string_view name, const void* data, std::size_t alignment) {
   const std::size_t past = reinterpret_cast<std::uintptr_t>(data) % alignment;
@@ -34,6 +39,50 @@ void check_device_pointer(std::string_view name, const void* data, std::size_t b
   }
 }
 
+void check_device_codes(DeviceSpan<const std::uint8_t> codes, std::int64_t count, Format format,
+                        CodeLayout layout, const DeviceContext& context) {
+  const auto size = static_cast<std::size_t>(codes.size());
+  check_codes(size, count, format, layout);
+  check_device_pointer("codes", codes.data(), size, context);
+}
+
+void check_compute_type(std::string_view name, DType found, DType dtype) {
+  const DType compute = compute_type(dtype);
+  if (found == compute) return;
+  throw_invalid(
+      std::string(name) + ".dtype()", to_string(found),
+      std::string(to_string(compute)) + ", the compute type of " + std::string(to_string(dtype)));
+}
+
+gpu::ScaleOutput check_scale_output(const DeviceScales& scales, std::int64_t num_scales,
+                                    const Quantizer& quantizer, bool symmetric,
+                                    const DeviceContext& context) {
+  const DType dtype = scales.scale.dtype();
+  check_compute_type("scales.scale", dtype, dtype);
+  const auto size = static_cast<std::size_t>(num_scales);
+  check_size("scales.scale", static_cast<std::size_t>(scales.scale.count()), size, kOnePerScale);
+  check_device_view("scales.scale", scales.scale, context);
+  check_alignment("scales.scale", scales.scale.data(), dtype_bytes(dtype));
+  if (!symmetric && !is_integer(quantizer.format)) {
+    throw_invalid("symmetric", "false",
+                  "true, as " + std::string(to_string(quantizer.format)) + " has no zero point");
+  }
+  if (symmetric && scales.zero_point.empty()) return {scales.scale.data(), nullptr};
+  check_device_span("scales.zero_point", scales.zero_point, size, kOnePerScale, context);
+  check_alignment("scales.zero_point", scales.zero_point.data(), alignof(std::int32_t));
+  return {scales.scale.data(), scales.zero_point.data()};
+}
+
+void* scratch(std::size_t bytes, const DeviceContext& context) {
+  const DeviceContext::State& state = context.state();
+  const std::size_t offset = gpu::reduction_workspace_bytes(state.num_multiprocessors);
+  if (state.workspace_bytes - offset < bytes) {
+    throw_invalid("context.workspace_bytes()", text(state.workspace_bytes),
+                  "at least " + text(offset + bytes) + " for this tensor");
+  }
+  return static_cast<char*>(state.workspace) + offset;
+}
+
 gpu::DeviceScaledTensor check_scaled(DType dtype, const Shape& shape,
                                      const DeviceQuantParams& params,
                                      const DeviceContext& context) {
@@ -42,24 +91,18 @@ gpu::DeviceScaledTensor check_scaled(DType dtype, const Shape& shape,
   gpu::DeviceScaledTensor tensor{
       dtype, shape, resolve_axis(params.granularity, shape), quantizer, 0, nullptr, nullptr};
   tensor.num_scales = num_scales(tensor.granularity, shape);
-  const DType compute = compute_type(dtype);
-  if (params.scale.dtype() != compute) {
-    throw_invalid(
-        "params.scale.dtype()", to_string(params.scale.dtype()),
-        std::string(to_string(compute)) + ", the compute type of " + std::string(to_string(dtype)));
-  }
-  constexpr std::string_view kWhy = "one for each scale of the granularity";
+  check_compute_type("params.scale", params.scale.dtype(), dtype);
   const auto scales = static_cast<std::size_t>(tensor.num_scales);
-  check_size("params.scale", static_cast<std::size_t>(params.scale.count()), scales, kWhy);
+  check_size("params.scale", static_cast<std::size_t>(params.scale.count()), scales, kOnePerScale);
   check_device_pointer("params.scale", params.scale.data(), params.scale.size_bytes(), context);
-  check_alignment("params.scale", params.scale.data(), dtype_bytes(compute));
+  check_alignment("params.scale", params.scale.data(), dtype_bytes(params.scale.dtype()));
   tensor.scale = params.scale.data();
   if (params.zero_point.empty()) return tensor;
   if (!is_integer(quantizer.format)) {
     check_size("params.zero_point", static_cast<std::size_t>(params.zero_point.size()), 0,
                "as FP8 has no zero point");
   }
-  check_device_span("params.zero_point", params.zero_point, scales, kWhy, context);
+  check_device_span("params.zero_point", params.zero_point, scales, kOnePerScale, context);
   check_alignment("params.zero_point", params.zero_point.data(), alignof(std::int32_t));
   tensor.zero_point = params.zero_point.data();
   return tensor;

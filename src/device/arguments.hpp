@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "cuqat/device_fake_quant.hpp"
+#include "cuqat/device_observers.hpp"
 #include "device/context.hpp"
 #include "host/arguments.hpp"
 #include "launchers.hpp"
@@ -40,6 +41,28 @@ void check_device_span(std::string_view name, const DeviceSpan<T>& span, std::si
                        std::string_view why, const DeviceContext& context) {
   check_size(name, static_cast<std::size_t>(span.size()), expected, why);
   check_device_pointer(name, span.data(), expected * sizeof(T), context);
+}
+
+/// Codes as many as the elements, and a layout that the format has.
+void check_device_codes(DeviceSpan<const std::uint8_t> codes, std::int64_t count, Format format,
+                        CodeLayout layout, const DeviceContext& context);
+
+/// Scales and zero points that the device writes, `num_scales` of them.
+gpu::ScaleOutput check_scale_output(const DeviceScales& scales, std::int64_t num_scales,
+                                    const Quantizer& quantizer, bool symmetric,
+                                    const DeviceContext& context);
+
+/// A dtype that must be the compute type of `dtype`.
+void check_compute_type(std::string_view name, DType found, DType dtype);
+
+/// Scratch memory apart from that of reductions, aligned as cudaMalloc aligns.
+/// @throws InvalidArgument where there is less.
+void* scratch(std::size_t bytes, const DeviceContext& context);
+
+/// The same for `size` objects.
+template <typename T>
+DeviceSpan<T> scratch_span(std::int64_t size, const DeviceContext& context) {
+  return {static_cast<T*>(scratch(static_cast<std::size_t>(size) * sizeof(T), context)), size};
 }
 
 /// Checked parameters over a tensor of this dtype and shape.

@@ -18,13 +18,6 @@ void check_gradient(ConstDeviceTensorView dy, ConstDeviceTensorView x, DeviceTen
   detail::check_device_view("dx", dx, context);
 }
 
-void check_device_codes(DeviceSpan<const std::uint8_t> codes, std::int64_t count, Format format,
-                        CodeLayout layout, const DeviceContext& context) {
-  const auto size = static_cast<std::size_t>(codes.size());
-  detail::check_codes(size, count, format, layout);
-  detail::check_device_pointer("codes", codes.data(), size, context);
-}
-
 }  // namespace
 
 void quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
@@ -32,7 +25,7 @@ void quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
               StreamRef stream) {
   detail::check_device_view("x", x, context);
   const auto tensor = detail::check_scaled(x.dtype(), x.shape(), params, context);
-  check_device_codes(codes, x.count(), params.quantizer.format, layout, context);
+  detail::check_device_codes(codes, x.count(), params.quantizer.format, layout, context);
   detail::check_disjoint({"codes", as_plain(codes)}, {"x", as_plain(x)});
   gpu::launch_quantize(tensor, x.data(), codes.data(), layout, context.state().target(stream));
 }
@@ -42,7 +35,7 @@ void dequantize(DeviceSpan<const std::uint8_t> codes, const DeviceQuantParams& p
                 StreamRef stream) {
   detail::check_device_view("y", y, context);
   const auto tensor = detail::check_scaled(y.dtype(), y.shape(), params, context);
-  check_device_codes(codes, y.count(), params.quantizer.format, layout, context);
+  detail::check_device_codes(codes, y.count(), params.quantizer.format, layout, context);
   detail::check_disjoint({"y", as_plain(y)}, {"codes", as_plain(codes)});
   gpu::launch_dequantize(tensor, codes.data(), layout, y.data(), context.state().target(stream));
 }

@@ -1,7 +1,9 @@
 // The device functions of a build without CUDA. They need a DeviceContext, and there is none.
 #include <utility>
 
+#include "cuqat/device_dynamic_quant.hpp"
 #include "cuqat/device_fake_quant.hpp"
+#include "cuqat/device_observers.hpp"
 #include "cuqat/device_statistics.hpp"
 #include "cuqat/error.hpp"
 
@@ -44,6 +46,28 @@ void fake_quantize_backward(ConstDeviceTensorView, DeviceSpan<const std::uint8_t
   unavailable();
 }
 void statistics(ConstDeviceTensorView, Statistics*, const DeviceContext&, StreamRef) {
+  unavailable();
+}
+
+void quantize_dynamic(ConstDeviceTensorView, const DynamicQuantization&, DeviceSpan<std::uint8_t>,
+                      CodeLayout, const DeviceScales&, const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void fake_quantize_dynamic(ConstDeviceTensorView, const DynamicQuantization&, DeviceTensorView,
+                           const DeviceScales&, const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void minmax_scales(DeviceSpan<const Statistics>, const Quantizer&, bool, const DeviceScales&,
+                   const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void update_moving_average(DeviceSpan<const Statistics>, double, DeviceSpan<MovingAverageState>,
+                           const Quantizer&, bool, const DeviceScales&, const DeviceContext&,
+                           StreamRef) {
+  unavailable();
+}
+void update_amax_history(DeviceSpan<const Statistics>, const DeviceAmaxHistory&, const Quantizer&,
+                         int, const DeviceScales&, const DeviceContext&, StreamRef) {
   unavailable();
 }
 

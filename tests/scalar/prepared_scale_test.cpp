@@ -13,7 +13,8 @@
 namespace cuqat::test {
 namespace {
 
-using scalar::PreparedScale;
+using scalar::PreparedFp8;
+using scalar::PreparedInteger;
 using Int8 = scalar::ElementQuantizer<Format::kInt8>;
 
 constexpr Int8 kRanges[] = {{-128, 127, true}, {-127, 127, true}, {-8, 7, true}, {-7, 7, true}};
@@ -25,8 +26,9 @@ struct Params {
 };
 
 void expect_same(const Params& params, float x) {
+  if (std::isnan(x)) return;
   const auto& [quantizer, scale, zero_point] = params;
-  const PreparedScale prepared(quantizer, scale, zero_point);
+  const PreparedInteger prepared(quantizer, scale, zero_point);
   const auto expected = scalar::fake_quantize_element(quantizer, x, scale, zero_point);
   const auto found = prepared.fake_quantize(x);
   ASSERT_EQ(scalar::to_bits(found.value), scalar::to_bits(expected.value))
@@ -47,11 +49,11 @@ Params any_params(Random& random, int exponent) {
   return {quantizer, std::ldexp(significand, exponent), zero_points[random() >> 62]};
 }
 
-TEST(PreparedScale, HasTheBitsOfEveryBFloat16) {
+TEST(PreparedInteger, HasTheBitsOfEveryBFloat16) {
   Random random(3);
   for (int i = 0; i < 300; ++i) {
     const Params params = any_params(random, i % 140 - 70);
-    ASSERT_TRUE(PreparedScale::is_ordinary(params.scale, params.zero_point));
+    ASSERT_TRUE(PreparedInteger::is_ordinary(params.scale, params.zero_point));
     for (std::uint32_t x = 0; x < 0x10000; ++x) {
       expect_same(params, std::bit_cast<float>(x << 16));
       if (HasFatalFailure()) return;
@@ -59,7 +61,7 @@ TEST(PreparedScale, HasTheBitsOfEveryBFloat16) {
   }
 }
 
-TEST(PreparedScale, HasTheBitsOfF32AroundEveryEdgeOfACode) {
+TEST(PreparedInteger, HasTheBitsOfF32AroundEveryEdgeOfACode) {
   Random random(4);
   for (int i = 0; i < 2000; ++i) {
     const Params params = any_params(random, i % 60 - 40);
@@ -77,7 +79,7 @@ TEST(PreparedScale, HasTheBitsOfF32AroundEveryEdgeOfACode) {
   }
 }
 
-TEST(PreparedScale, HasTheBitsOfAnyF32) {
+TEST(PreparedInteger, HasTheBitsOfAnyF32) {
   Random random(5);
   for (int i = 0; i < 4'000'000; ++i) {
     const Params params = any_params(random, i % 140 - 70);
@@ -87,12 +89,41 @@ TEST(PreparedScale, HasTheBitsOfAnyF32) {
   }
 }
 
-TEST(PreparedScale, IsNotForExtremeOnes) {
-  EXPECT_TRUE(PreparedScale::is_ordinary(1.0f, 1 << 20));
-  EXPECT_FALSE(PreparedScale::is_ordinary(1.0f, (1 << 20) + 1));
-  EXPECT_FALSE(PreparedScale::is_ordinary(1.0f, std::numeric_limits<std::int32_t>::min()));
-  EXPECT_FALSE(PreparedScale::is_ordinary(0.0f, 0));
-  EXPECT_FALSE(PreparedScale::is_ordinary(std::numeric_limits<float>::quiet_NaN(), 0));
+TEST(PreparedInteger, IsNotForExtremeOnes) {
+  EXPECT_TRUE(PreparedInteger::is_ordinary(1.0f, 1 << 20));
+  EXPECT_FALSE(PreparedInteger::is_ordinary(1.0f, (1 << 20) + 1));
+  EXPECT_FALSE(PreparedInteger::is_ordinary(1.0f, std::numeric_limits<std::int32_t>::min()));
+  EXPECT_FALSE(PreparedInteger::is_ordinary(0.0f, 0));
+  EXPECT_FALSE(PreparedInteger::is_ordinary(std::numeric_limits<float>::quiet_NaN(), 0));
+}
+
+template <Format kFormat>
+void expect_same_fp8(float scale, float x) {
+  if (std::isnan(x)) return;
+  const float quotient = PreparedFp8(scalar::ElementQuantizer<kFormat>{}, scale, 0).quotient(x);
+  const float exact = x / scale;
+  for (const bool saturate : {true, false}) {
+    ASSERT_EQ(scalar::fp8_encode<kFormat>(quotient, saturate),
+              scalar::fp8_encode<kFormat>(exact, saturate))
+        << x << " / " << scale;
+  }
+  ASSERT_EQ(scalar::fp8_in_range<kFormat>(quotient), scalar::fp8_in_range<kFormat>(exact));
+}
+
+TEST(PreparedFp8, HasTheBitsOfAnyF32) {
+  Random random(6);
+  for (int i = 0; i < 2'000'000; ++i) {
+    const float scale = any_params(random, i % 140 - 70).scale;
+    const auto any = std::bit_cast<float>(static_cast<std::uint32_t>(random() >> 32));
+    for (const float x : {any, scale * std::ldexp(any, -100), -0.0f, 0.0f,
+                          scale * static_cast<float>(random.uniform(-500.0, 500.0)),
+                          scale * std::ldexp(1.0f + static_cast<float>(random() >> 60) / 16.0f,
+                                             static_cast<int>(random() % 40) - 22)}) {
+      expect_same_fp8<Format::kE4M3>(scale, x);
+      expect_same_fp8<Format::kE5M2>(scale, x);
+      if (HasFatalFailure()) return;
+    }
+  }
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// int8 and int4 with a scale that many elements share: the bits of element.hpp in operations that a
-// GPU does at full rate. Conversions to and from integers and the rounding instruction run at an
-// eighth of it, and would keep a kernel from the speed of memory.
+// Quantizers with a scale that many elements share: the bits of element.hpp in operations that a
+// GPU does at full rate. Divisions, conversions to and from integers and the rounding instruction
+// run at an eighth of it or less, and would keep a kernel from the speed of memory.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +10,13 @@
 
 namespace cuqat::scalar {
 
-/// A scale and a zero point with all that their elements share. Nearest-even convention, f32.
-class PreparedScale {
+/// An integer quantizer's scale and zero point, and all that their elements share. Nearest-even
+/// convention, f32. No element is NaN.
+class PreparedInteger {
  public:
+  PreparedInteger() = default;
   template <typename Q>
-  CUQAT_HD PreparedScale(const Q& quantizer, float scale, std::int32_t zero_point)
+  CUQAT_HD PreparedInteger(const Q& quantizer, float scale, std::int32_t zero_point)
       : divisor_(scale),
         scale_(scale),
         zero_(static_cast<float>(zero_point)),
@@ -34,14 +36,12 @@ class PreparedScale {
   [[nodiscard]] CUQAT_HD Quantized<float> fake_quantize(float x) const {
     const float unclamped = rounded(x);
     const float code = clamp(unclamped, low_, high_);
-    const float value = (code - zero_) * scale_;
-    return {is_nan(x) ? quiet_nan<float>() : value, code != unclamped};
+    return {(code - zero_) * scale_, code != unclamped};
   }
 
-  /// As quantize_element; only the low eight bits.
+  /// The low eight bits of quantize_element.
   [[nodiscard]] CUQAT_HD std::uint8_t quantize(float x) const {
-    const float number = is_nan(x) ? zero_ : rounded(x);
-    return static_cast<std::uint8_t>(to_bits(clamp(number, low_, high_) + kWhole));
+    return static_cast<std::uint8_t>(to_bits(clamp(rounded(x), low_, high_) + kWhole));
   }
 
   /// As is_clipped.
@@ -55,7 +55,7 @@ class PreparedScale {
   /// number in its low bits. Even, and not at the end of a binade.
   static constexpr float kWhole = 0x1.8p23f;
 
-  /// rint(x / scale) + zero point; some number below every code for NaN.
+  /// rint(x / scale) + zero point.
   [[nodiscard]] CUQAT_HD float rounded(float x) const {
     return (divisor_.quotient(x) + kWhole) - (kWhole - zero_);
   }
@@ -65,6 +65,30 @@ class PreparedScale {
   float zero_;
   float low_;
   float high_;
+};
+
+/// A scale of FP8. No element is NaN.
+class PreparedFp8 {
+ public:
+  PreparedFp8() = default;
+  template <typename Q>
+  CUQAT_HD PreparedFp8(const Q&, float scale, std::int32_t) : divisor_(scale), scale_(scale) {
+    static_assert(!is_integer(Q::kFormat));
+  }
+
+  CUQAT_HD static bool is_ordinary(float scale, std::int32_t) {
+    return SharedDivisor::is_ordinary(scale);
+  }
+
+  /// What x / scale is to every FP8 format, with its sign.
+  [[nodiscard]] CUQAT_HD float quotient(float x) const {
+    return with_sign_of(magnitude(divisor_.quotient(x)), x);
+  }
+  [[nodiscard]] CUQAT_HD float scale() const { return scale_; }
+
+ private:
+  SharedDivisor divisor_;
+  float scale_;
 };
 
 }  // namespace cuqat::scalar

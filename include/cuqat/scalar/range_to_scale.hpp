@@ -18,15 +18,6 @@ struct ScaleAndZero {
 
 namespace detail {
 
-template <typename C>
-CUQAT_HD constexpr C larger(C a, C b) {
-  return a < b ? b : a;
-}
-template <typename C>
-CUQAT_HD constexpr C smaller(C a, C b) {
-  return b < a ? b : a;
-}
-
 /// The largest scale with which `steps` steps from the zero point are still a finite number.
 template <typename C>
 CUQAT_HD C largest_finite_scale(C steps) {
@@ -44,9 +35,8 @@ CUQAT_HD C symmetric_scale(C amax, const Quantizer& quantizer) {
   constexpr C kLeast = from_bits(FloatTraits<C>::kLeastNormal);
   if (amax == C{0}) return C{1};
   const C largest = static_cast<C>(qmax(quantizer));
-  const C steps = detail::larger(largest, static_cast<C>(-qmin(quantizer)));
-  return detail::smaller(detail::larger(amax / largest, kLeast),
-                         detail::largest_finite_scale(steps));
+  const C steps = larger(largest, static_cast<C>(-qmin(quantizer)));
+  return lesser(larger(amax / largest, kLeast), detail::largest_finite_scale(steps));
 }
 
 /// (high - low) / (qmax - qmin) with the range widened to contain 0, and the code of 0. The ends
@@ -54,8 +44,8 @@ CUQAT_HD C symmetric_scale(C amax, const Quantizer& quantizer) {
 template <typename C>
 CUQAT_HD ScaleAndZero<C> affine_scale(C low, C high, const Quantizer& quantizer) {
   constexpr C kLeast = from_bits(FloatTraits<C>::kLeastNormal);
-  low = detail::smaller(low, C{0});
-  high = detail::larger(high, C{0});
+  low = lesser(low, C{0});
+  high = larger(high, C{0});
   if (low == C{0} && high == C{0}) return {};
   const C first = static_cast<C>(qmin(quantizer));
   const C last = static_cast<C>(qmax(quantizer));
@@ -63,11 +53,11 @@ CUQAT_HD ScaleAndZero<C> affine_scale(C low, C high, const Quantizer& quantizer)
   // A range wider than the largest number still has a finite step.
   C scale =
       is_finite(width) ? width / (last - first) : high / (last - first) - low / (last - first);
-  scale = detail::larger(scale, kLeast);
+  scale = larger(scale, kLeast);
   const C zero = clamp(round_half_even(first - low / scale), first, last);
   // Near the ends of C the rounded zero point can put a code past them.
-  const C steps = detail::larger(last - zero, zero - first);
-  scale = detail::smaller(scale, detail::largest_finite_scale(steps));
+  const C steps = larger(last - zero, zero - first);
+  scale = lesser(scale, detail::largest_finite_scale(steps));
   return {scale, static_cast<std::int32_t>(zero)};
 }
 
@@ -75,7 +65,7 @@ CUQAT_HD ScaleAndZero<C> affine_scale(C low, C high, const Quantizer& quantizer)
 template <typename C>
 CUQAT_HD ScaleAndZero<C> range_to_scale(C low, C high, const Quantizer& quantizer, bool symmetric) {
   if (!symmetric) return affine_scale(low, high, quantizer);
-  return {symmetric_scale(detail::larger(magnitude(low), magnitude(high)), quantizer), 0};
+  return {symmetric_scale(larger(magnitude(low), magnitude(high)), quantizer), 0};
 }
 
 }  // namespace cuqat::scalar

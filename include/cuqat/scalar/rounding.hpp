@@ -52,21 +52,28 @@ CUQAT_HD C round_half_away(C value) {
   return magnitude(value - whole) >= C{0.5} ? whole + one : whole;
 }
 
+/// The lesser and the larger of two numbers; b where a is NaN. Which of two zeros is not said.
 #if defined(__CUDA_ARCH__)
-/// As below: an instruction each, which comparisons do not become.
-CUQAT_HD float clamp(float value, float low, float high) {
-  return ::fminf(::fmaxf(value, low), high);
-}
-CUQAT_HD double clamp(double value, double low, double high) {
-  return ::fmin(::fmax(value, low), high);
-}
+// One instruction, which a comparison does not become.
+CUQAT_HD float lesser(float a, float b) { return ::fminf(a, b); }
+CUQAT_HD double lesser(double a, double b) { return ::fmin(a, b); }
+CUQAT_HD float larger(float a, float b) { return ::fmaxf(a, b); }
+CUQAT_HD double larger(double a, double b) { return ::fmax(a, b); }
 #else
-/// Least of low, largest of high; NaN gives low. `low` must not exceed `high`; neither is 0.
 template <typename C>
-CUQAT_HD constexpr C clamp(C value, C low, C high) {
-  const C raised = value > low ? value : low;
-  return raised < high ? raised : high;
+CUQAT_HD C lesser(C a, C b) {
+  return a < b ? a : b;
+}
+template <typename C>
+CUQAT_HD C larger(C a, C b) {
+  return a > b ? a : b;
 }
 #endif
+
+/// Least of low, largest of high; NaN gives low. `low` must not exceed `high`, and neither is 0.
+template <typename C>
+CUQAT_HD C clamp(C value, C low, C high) {
+  return lesser(larger(value, low), high);
+}
 
 }  // namespace cuqat::scalar

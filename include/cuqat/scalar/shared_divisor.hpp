@@ -29,6 +29,7 @@ class SharedDivisor {
   /// Past this magnitude every quantizer saturates, so larger quotients are given as this.
   static constexpr float kLargestQuotient = 0x1p21f;
 
+  SharedDivisor() = default;
   CUQAT_HD explicit SharedDivisor(float divisor)
       : divisor_(divisor), reciprocal_(1.0f / divisor), bound_(kLargestQuotient * divisor) {}
 

@@ -1,0 +1,285 @@
+// Groups of consecutive elements, each quantized with the scale of its own extremes, in one read.
+//
+// A team of threads owns a group: 1 to 32 lanes of a warp, or a whole block for long rows. A thread
+// holds its packs of the group in registers while the team finds the extremes and the scale, and
+// quantizes them from there; only what a team cannot hold is read again, from the caches where they
+// have it. Short groups take one pack a thread, so a thread holds several groups at once to keep as
+// many loads in flight.
+//
+// Bytes moved an element: sizeof(T) and the output's; and the scales. Bound by memory.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "cuqat/scalar/element.hpp"
+#include "cuqat/scalar/half.hpp"
+#include "cuqat/scalar/range_to_scale.hpp"
+#include "for_each_pack.cuh"
+#include "pack.cuh"
+#include "quantize_pack.cuh"
+#include "scale_map.cuh"
+#include "scale_output.cuh"
+#include "shared_storage.cuh"
+#include "warp.cuh"
+
+namespace cuqat::gpu {
+
+/// Packs that a thread holds: as many as it loads before it works on the first.
+template <typename T>
+inline constexpr int kHeldPacks = kPacksInFlight<T>;
+
+/// Rows of `row_length` elements in groups of `group_length`, the last of a row shorter where the
+/// row is no multiple.
+struct GroupLayout {
+  std::int64_t row_length;
+  std::int64_t group_length;
+  std::int64_t groups_per_row;
+  std::int64_t num_groups;
+  Divider by_groups_per_row;
+
+  /// The elements of a group; none past the last.
+  struct Span {
+    std::int64_t first;
+    std::int64_t length;
+
+    /// Pack `number` of the group.
+    __device__ PackSpan pack(std::int64_t number) const {
+      const std::int64_t left = length - number * kPackElements;
+      const std::int64_t end = left < kPackElements ? left : kPackElements;
+      return {first + number * kPackElements, 0, end > 0 ? static_cast<int>(end) : 0};
+    }
+  };
+
+  __device__ Span span(std::int64_t group) const {
+    if (group >= num_groups) return {0, 0};
+    const std::int64_t row = by_groups_per_row(group);
+    const std::int64_t in_row = (group - row * groups_per_row) * group_length;
+    const std::int64_t left = row_length - in_row;
+    return {row * row_length + in_row, left < group_length ? left : group_length};
+  }
+};
+
+/// Extremes of finite elements; low > high where there are none.
+template <typename C>
+struct Extremes {
+  C low = scalar::from_bits(scalar::FloatTraits<C>::kInfinity);
+  C high = -scalar::from_bits(scalar::FloatTraits<C>::kInfinity);
+
+  __device__ void merge(C other_low, C other_high) {
+    low = scalar::lesser(other_low, low);
+    high = scalar::larger(other_high, high);
+  }
+  __device__ void add(C value) {
+    if (scalar::is_finite(value)) merge(value, value);
+  }
+  template <typename T>
+  __device__ void add(const PackSpan& span, const Pack<T>& pack) {
+    if constexpr (sizeof(T) < sizeof(double)) {
+      if (span.is_whole() && all_finite(pack)) {
+        float value[kPackElements];
+        widen(pack, value);
+#pragma unroll
+        for (int i = 0; i < kPackElements; ++i) merge(value[i], value[i]);
+        return;
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kPackElements; ++i) {
+      if (i < span.end) add(scalar::load_compute(pack.element[i]));
+    }
+  }
+};
+
+/// Over teams of `lanes` neighbouring threads, a power of two. The whole warp calls it.
+template <typename C>
+__device__ inline Extremes<C> extremes_of_team(Extremes<C> mine, int lanes) {
+  for (int distance = lanes / 2; distance > 0; distance /= 2) {
+    const C low = __shfl_xor_sync(kWholeWarp, mine.low, distance);
+    const C high = __shfl_xor_sync(kWholeWarp, mine.high, distance);
+    mine.merge(low, high);
+  }
+  return mine;
+}
+
+/// Shared memory of a block that owns a group.
+template <typename C>
+struct ExtremesStorage {
+  C low_of_warp[32];
+  C high_of_warp[32];
+};
+
+/// Over the block; every thread gets it. All threads call it.
+template <typename C>
+__device__ inline Extremes<C> extremes_of_block(const Extremes<C>& mine) {
+  auto& shared = shared_storage<ExtremesStorage<C>>();
+  const Extremes<C> of_warp = extremes_of_team(mine, kWarpThreads);
+  __syncthreads();  // what the group before left there has been read
+  if (threadIdx.x % kWarpThreads == 0) {
+    shared.low_of_warp[threadIdx.x / kWarpThreads] = of_warp.low;
+    shared.high_of_warp[threadIdx.x / kWarpThreads] = of_warp.high;
+  }
+  __syncthreads();
+  Extremes<C> sum;
+  for (unsigned warp = 0; warp < blockDim.x / kWarpThreads; ++warp) {
+    sum.merge(shared.low_of_warp[warp], shared.high_of_warp[warp]);
+  }
+  return sum;
+}
+
+/// The group's scale, which its first thread also writes.
+template <typename C>
+__device__ inline scalar::ScaleAndZero<C> choose_scale(const Extremes<C>& extremes,
+                                                       const RangeRule& rule,
+                                                       const ScaleOutput& output,
+                                                       std::int64_t group, bool writes) {
+  scalar::ScaleAndZero<C> chosen;
+  if (extremes.low <= extremes.high) {
+    chosen = scalar::range_to_scale(extremes.low, extremes.high, rule.quantizer, rule.symmetric);
+  }
+  if (writes) store_scale(output, group, chosen);
+  return chosen;
+}
+
+/// What becomes of the packs of a group once its scale is known. Packs start at multiples of eight
+/// elements of their group.
+struct WriteNothing {
+  template <typename T, typename Scales>
+  __device__ bool quickly(const PackSpan&, const Pack<T>&, const Scales&) const {
+    return true;
+  }
+  template <typename T, typename Scales>
+  __device__ void elements(const PackSpan&, const Pack<T>&, const Scales&) const {}
+};
+struct WriteValues {
+  void* y;
+  template <typename T, typename Scales>
+  __device__ bool quickly(const PackSpan& span, const Pack<T>& pack, const Scales& scales) const {
+    FakeQuantizedPack<T> result;
+    if (!fake_quantize_quickly(scales, span, pack, result)) return false;
+    store_pack(y, span, result.y);
+    return true;
+  }
+  template <typename T, typename Scales>
+  __device__ void elements(const PackSpan& span, const Pack<T>& pack, const Scales& scales) const {
+    store_pack(y, span, fake_quantize_elements(scales, span, pack).y);
+  }
+};
+struct WriteCodes {
+  std::uint8_t* codes;
+  bool packed;  ///< int4, two in a byte; groups begin at even elements, so no two share one.
+  template <typename T, typename Scales>
+  __device__ bool quickly(const PackSpan& span, const Pack<T>& pack, const Scales& scales) const {
+    Pack<std::uint8_t> result;
+    if (!quantize_quickly(scales, span, pack, result)) return false;
+    store(span, result);
+    return true;
+  }
+  template <typename T, typename Scales>
+  __device__ void elements(const PackSpan& span, const Pack<T>& pack, const Scales& scales) const {
+    store(span, quantize_elements(scales, span, pack));
+  }
+
+ private:
+  __device__ void store(const PackSpan& span, const Pack<std::uint8_t>& result) const {
+    if (packed) {
+      store_nibbles(codes + span.first / 2, span, result);
+    } else {
+      store_pack(codes, span, result);
+    }
+  }
+};
+
+/// The packs whose bit is left, read again: one copy of the slow way, however many packs are held.
+template <typename T, typename Q, typename Write, typename PackOf>
+__device__ inline void write_slowly(const void* x, const PackScales<T, Q>& scales,
+                                    const Write& write, std::uint32_t left, const PackOf& pack_of) {
+#pragma unroll 1
+  for (; left != 0; left &= left - 1) {
+    const PackSpan span = pack_of(__ffs(static_cast<int>(left)) - 1);
+    write.elements(span, load_pack<T>(x, span), scales);
+  }
+}
+
+/// Teams of `lanes` threads of a warp. kGroups > 1: a thread has one pack of each of that many
+/// groups, which are no longer than 8 * lanes; else it holds kHeldPacks of one group.
+template <typename T, typename Q, int kGroups, typename Write>
+__global__ void dynamic_quantize_by_lanes_kernel(GroupLayout layout, int lanes, RangeRule rule,
+                                                 Q quantizer, const void* x, ScaleOutput output,
+                                                 Write write) {
+  using C = scalar::ComputeType<T>;
+  constexpr int kPacks = kHeldPacks<T> / kGroups;
+  const int lane = static_cast<int>(threadIdx.x) % lanes;
+  const std::int64_t teams_of_block = blockDim.x / static_cast<unsigned>(lanes);
+  const std::int64_t stride = gridDim.x * teams_of_block;
+  const std::int64_t team = static_cast<int>(threadIdx.x) / lanes;
+  // The whole warp goes round as often as its first team: shuffles are of all lanes.
+  const std::int64_t team_of_warp = team - team % (kWarpThreads / lanes);
+  for (std::int64_t base = blockIdx.x * teams_of_block; base + team_of_warp < layout.num_groups;
+       base += kGroups * stride) {
+    typename GroupLayout::Span span[kGroups];
+    Pack<T> held[kGroups][kPacks];
+    const auto pack_of = [&](int g, int p) { return span[g].pack(lane + std::int64_t{p} * lanes); };
+#pragma unroll
+    for (int g = 0; g < kGroups; ++g) {
+      span[g] = layout.span(base + team + g * stride);
+#pragma unroll
+      for (int p = 0; p < kPacks; ++p) held[g][p] = load_pack<T>(x, pack_of(g, p));
+    }
+#pragma unroll
+    for (int g = 0; g < kGroups; ++g) {
+      Extremes<C> mine;
+#pragma unroll
+      for (int p = 0; p < kPacks; ++p) mine.add(pack_of(g, p), held[g][p]);
+      const auto scale = choose_scale(extremes_of_team(mine, lanes), rule, output,
+                                      base + team + g * stride, lane == 0 && span[g].length > 0);
+      const PackScales<T, Q> scales(quantizer, scale.scale, scale.zero_point);
+      std::uint32_t left = 0;
+#pragma unroll
+      for (int p = 0; p < kPacks; ++p) {
+        if (!write.quickly(pack_of(g, p), held[g][p], scales)) left |= 1u << p;
+      }
+      write_slowly(x, scales, write, left, [&](int p) { return pack_of(g, p); });
+    }
+  }
+}
+
+/// A block for each group.
+template <typename T, typename Q, typename Write>
+__global__ void dynamic_quantize_by_blocks_kernel(GroupLayout layout, RangeRule rule, Q quantizer,
+                                                  const void* x, ScaleOutput output, Write write) {
+  using C = scalar::ComputeType<T>;
+  constexpr int kHeld = kHeldPacks<T>;
+  const std::int64_t threads = blockDim.x;
+  for (std::int64_t group = blockIdx.x; group < layout.num_groups; group += gridDim.x) {
+    const auto span = layout.span(group);
+    const auto pack_of = [&](std::int64_t p) { return span.pack(threadIdx.x + p * threads); };
+    const std::int64_t num_packs = (span.length - 1) / kPackElements + 1;
+    const std::int64_t packs_of_thread = (num_packs - threadIdx.x + threads - 1) / threads;
+    Pack<T> held[kHeld];
+    Extremes<C> mine;
+#pragma unroll
+    for (int p = 0; p < kHeld; ++p) held[p] = load_pack<T>(x, pack_of(p));
+#pragma unroll
+    for (int p = 0; p < kHeld; ++p) mine.add(pack_of(p), held[p]);
+    for (std::int64_t p = kHeld; p < packs_of_thread; ++p) {
+      mine.add(pack_of(p), load_pack<T>(x, pack_of(p)));
+    }
+    const auto scale = choose_scale(extremes_of_block(mine), rule, output, group, threadIdx.x == 0);
+    const PackScales<T, Q> scales(quantizer, scale.scale, scale.zero_point);
+    // The end of a long group first: it was read last.
+    for (std::int64_t p = packs_of_thread - 1; p >= kHeld; --p) {
+      const Pack<T> pack = load_pack<T>(x, pack_of(p));
+      if (!write.quickly(pack_of(p), pack, scales)) write.elements(pack_of(p), pack, scales);
+    }
+    std::uint32_t left = 0;
+#pragma unroll
+    for (int p = 0; p < kHeld; ++p) {
+      if (!write.quickly(pack_of(p), held[p], scales)) left |= 1u << p;
+    }
+    write_slowly(x, scales, write, left, pack_of);
+  }
+}
+
+}  // namespace cuqat::gpu

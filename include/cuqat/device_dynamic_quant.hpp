@@ -1,0 +1,41 @@
+// Dynamic quantization of tensors in device memory: the functions of dynamic_quant.hpp, with the
+// same bits.
+#pragma once
+
+#include <cstdint>
+
+#include "cuqat/device_context.hpp"
+#include "cuqat/device_observers.hpp"
+#include "cuqat/dynamic_quant.hpp"
+#include "cuqat/stream.hpp"
+#include "cuqat/tensor_view.hpp"
+
+namespace cuqat {
+
+/// codes = quantize(x) with the scales of x itself, which are left in device memory.
+/// Shape:  x any; codes exactly codes_bytes(x.count(), layout); scales one for each scale of the
+///         granularity, with zero points where the range is affine.
+/// Values: as the host function.
+/// Order:  on the stream; it does not wait or allocate. Groups and rows: one read of x, one launch
+///         (two for packed codes of groups that begin within a byte). Tensors and channels: two
+///         reads, several launches, and sizeof(Statistics) of the context's scratch memory for each
+///         scale.
+/// Agrees: bit for bit with every backend.
+/// @throws InvalidArgument as the host function, for sizes that do not match the granularity, a
+///         pointer that the device cannot use, too little scratch memory; CudaError where a launch
+///         fails.
+void quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& how,
+                      DeviceSpan<std::uint8_t> codes, CodeLayout layout, const DeviceScales& scales,
+                      const DeviceContext& context, StreamRef stream);
+
+/// y = dequantize(quantize(x)) with the scales of x itself, which are left in device memory.
+/// Shape:  y as x, of the same dtype; y may be x itself (in place) but not overlap it otherwise.
+/// Values: as the host function.
+/// Order:  as quantize_dynamic.
+/// Agrees: bit for bit with every backend.
+/// @throws as quantize_dynamic, and where x and y differ in dtype or shape.
+void fake_quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& how,
+                           DeviceTensorView y, const DeviceScales& scales,
+                           const DeviceContext& context, StreamRef stream);
+
+}  // namespace cuqat

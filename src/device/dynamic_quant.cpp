@@ -1,0 +1,100 @@
+#include "cuqat/device_dynamic_quant.hpp"
+
+#include "cuqat/device_statistics.hpp"
+#include "device/arguments.hpp"
+
+namespace cuqat {
+namespace {
+
+using detail::as_plain;
+
+/// Checked arguments of both functions, and the scales as parameters once they have been found.
+struct Dynamic {
+  Dynamic(ConstDeviceTensorView x, const DynamicQuantization& how, const DeviceScales& scales,
+          const DeviceContext& context)
+      : tensor{x.dtype(), x.shape(), 0, {how.quantizer, how.symmetric}, {}} {
+    detail::check_dynamic(how);
+    detail::check_device_view("x", x, context);
+    granularity = resolve_axis(how.granularity, x.shape());
+    num_scales = cuqat::num_scales(granularity, x.shape());
+    detail::check_compute_type("scales.scale", scales.scale.dtype(), x.dtype());
+    tensor.group_size = granularity.group_size;
+    tensor.scales =
+        detail::check_scale_output(scales, num_scales, how.quantizer, how.symmetric, context);
+    detail::check_disjoint({"scales.scale", as_plain(scales.scale)}, {"x", as_plain(x)});
+  }
+
+  [[nodiscard]] bool is_grouped() const { return granularity.kind == Granularity::Kind::kGroup; }
+
+  [[nodiscard]] gpu::DeviceScaledTensor scaled() const {
+    return {tensor.dtype,
+            tensor.shape,
+            granularity,
+            tensor.rule.quantizer,
+            num_scales,
+            tensor.scales.scale,
+            tensor.scales.zero_point};
+  }
+
+  gpu::DynamicTensor tensor;
+  Granularity granularity;
+  std::int64_t num_scales;
+};
+
+/// The scales of tensors and channels: statistics, left in the scratch memory, and from them.
+void find_scales(const Dynamic& dynamic, ConstDeviceTensorView x, const DeviceContext& context,
+                 StreamRef stream) {
+  const DeviceSpan<Statistics> found =
+      detail::scratch_span<Statistics>(dynamic.num_scales, context);
+  statistics(x, found.data(), context, stream);  // TEMP
+  const DType compute = detail::compute_type(x.dtype());
+  gpu::launch_minmax_scales(compute, dynamic.num_scales, found.data(), dynamic.tensor.rule,
+                            dynamic.tensor.scales, context.state().target(stream));
+}
+
+/// No group begins within a byte of packed codes.
+bool begins_at_bytes(const Dynamic& dynamic) {
+  const std::int64_t row = dynamic.tensor.shape.extents().back();
+  return row % 2 == 0 && (dynamic.tensor.group_size % 2 == 0 || dynamic.tensor.group_size >= row);
+}
+
+}  // namespace
+
+void quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& how,
+                      DeviceSpan<std::uint8_t> codes, CodeLayout layout, const DeviceScales& scales,
+                      const DeviceContext& context, StreamRef stream) {
+  const Dynamic dynamic(x, how, scales, context);
+  detail::check_device_codes(codes, x.count(), how.quantizer.format, layout, context);
+  detail::check_disjoint({"codes", as_plain(codes)}, {"x", as_plain(x)});
+  detail::check_disjoint({"codes", as_plain(codes)}, {"scales.scale", as_plain(scales.scale)});
+  const gpu::LaunchTarget target = context.state().target(stream);
+  if (dynamic.is_grouped() && (layout == CodeLayout::kBytes || begins_at_bytes(dynamic))) {
+    gpu::launch_quantize_dynamic(dynamic.tensor, x.data(), codes.data(), layout, target);
+    return;
+  }
+  if (dynamic.is_grouped()) {
+    gpu::launch_dynamic_scales(dynamic.tensor, x.data(), target);
+  } else {
+    find_scales(dynamic, x, context, stream);
+  }
+  gpu::launch_quantize(dynamic.scaled(), x.data(), codes.data(), layout, target);
+}
+
+void fake_quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& how,
+                           DeviceTensorView y, const DeviceScales& scales,
+                           const DeviceContext& context, StreamRef stream) {
+  const Dynamic dynamic(x, how, scales, context);
+  detail::check_alike("y", as_plain(y), "x", as_plain(x));
+  detail::check_device_view("y", y, context);
+  detail::check_in_place_or_disjoint({"y", as_plain(y)}, {"x", as_plain(x)});
+  detail::check_disjoint({"y", as_plain(y)}, {"scales.scale", as_plain(scales.scale)});
+  const gpu::LaunchTarget target = context.state().target(stream);
+  if (dynamic.is_grouped()) {
+    gpu::launch_fake_quantize_dynamic(dynamic.tensor, x.data(), y.data(), target);
+    return;
+  }
+  find_scales(dynamic, x, context, stream);
+  gpu::launch_fake_quantize(dynamic.scaled(), x.data(), y.data(), nullptr, nullptr, target);
+}
+
+}  // namespace cuqat

@@ -1,0 +1,265 @@
+// Scales from statistics in device memory are the host's, bit for bit, step by step.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "conformance/cases.hpp"
+#include "conformance/device_arguments.hpp"
+#include "cuqat/calibration.hpp"
+#include "cuqat/device_observers.hpp"
+#include "host/expect_invalid.hpp"
+#include "support/device_memory.hpp"
+#include "support/device_orders.hpp"
+
+namespace cuqat::test {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// Statistics of a batch of ten elements, none of them finite for low > high.
+Statistics batch_of(double low, double high) {
+  Statistics result{10, 0, 0, 0, 0, low, high};
+  if (low > high) result.nan = 10;
+  return result;
+}
+
+/// Ranges that a rule treats apart, as numbers of f32.
+std::vector<Statistics> batch(int step) {
+  const double tiny = double{std::numeric_limits<float>::denorm_min()};
+  const double huge = double{std::numeric_limits<float>::max()};
+  std::vector<Statistics> result{
+      batch_of(-1.0, 2.0),    batch_of(0.0, 0.0),    batch_of(kInfinity, -kInfinity),
+      batch_of(-huge, huge),  batch_of(-tiny, 0.0),  batch_of(0.5, 0.75),
+      batch_of(-3.0, -0.125), batch_of(-1e-30, 1e30)};
+  Random random(static_cast<std::uint64_t>(step) + 7);
+  for (int i = 0; i < 300; ++i) {
+    const double a = static_cast<double>(static_cast<float>(random.normal()));
+    const double b = static_cast<double>(static_cast<float>(random.normal() * (step + 1)));
+    result.push_back(batch_of(std::min(a, b), std::max(a, b)));
+  }
+  // Every scale meets every kind of range.
+  std::rotate(result.begin(), result.begin() + step % 8, result.end());
+  return result;
+}
+
+struct Rule {
+  Quantizer quantizer;
+  bool symmetric;
+};
+std::vector<Rule> rules() {
+  std::vector<Rule> result;
+  for (const Format format : kFormats) {
+    for (const Quantizer& quantizer : quantizers(format)) {
+      result.push_back({quantizer, true});
+      if (is_integer(format)) result.push_back({quantizer, false});
+    }
+  }
+  return result;
+}
+
+/// Scales in device memory, and what is in them as f64.
+class Scales {
+ public:
+  Scales(DType compute, std::size_t n)
+      : compute_(compute),
+        n_(static_cast<std::int64_t>(n)),
+        scale_(Bytes(n * dtype_bytes(compute), std::byte{0x5c})),
+        zero_point_(std::vector<std::int32_t>(n, -99)) {}
+  [[nodiscard]] DeviceScales view() const {
+    return {{scale_.as<void>(), compute_, Shape{n_}}, {zero_point_.as<std::int32_t>(), n_}};
+  }
+  [[nodiscard]] std::vector<double> scale() const {
+    return to_doubles(compute_, scale_.content<std::byte>());
+  }
+  [[nodiscard]] std::vector<std::int32_t> zero_point() const {
+    return zero_point_.content<std::int32_t>();
+  }
+
+ private:
+  DType compute_;
+  std::int64_t n_;
+  DeviceMemory scale_;
+  DeviceMemory zero_point_;
+};
+
+const DeviceContext& context() { return device_under_test().context; }
+StreamRef stream() { return device_under_test().stream; }
+
+template <typename T>
+DeviceSpan<T> span_of(const DeviceMemory& memory) {
+  return {memory.as<T>(), static_cast<std::int64_t>(memory.size_bytes() / sizeof(T))};
+}
+
+TEST(DeviceObservers, MinMaxScalesAreTheHosts) {
+  const std::vector<Statistics> statistics = batch(0);
+  const DeviceMemory device(statistics);
+  int order = 0;
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    for (const Rule& rule : rules()) {
+      set_device_order(order++ % num_device_orders());
+      const Scales scales(dtype, statistics.size());
+      run_on_device([&] {
+        minmax_scales(span_of<const Statistics>(device), rule.quantizer, rule.symmetric,
+                      scales.view(), context(), stream());
+      });
+      const std::vector<double> scale = scales.scale();
+      const std::vector<std::int32_t> zero_point = scales.zero_point();
+      for (std::size_t i = 0; i < statistics.size(); ++i) {
+        const bool any = statistics[i].finite() > 0;
+        const Range range = any ? Range{statistics[i].min, statistics[i].max} : Range{};
+        const ScaleZeroPoint expected =
+            range_to_scale(range, rule.quantizer, rule.symmetric, dtype);
+        ASSERT_EQ(scale[i], expected.scale) << i << ' ' << to_string(rule.quantizer.format);
+        ASSERT_EQ(zero_point[i], expected.zero_point) << i;
+      }
+    }
+  }
+  EXPECT_EQ(device_fault(), "");
+}
+
+TEST(DeviceObservers, MovingAveragesAreTheHostsAfterEveryBatch) {
+  const std::size_t n = batch(0).size();
+  for (const double momentum : {0.01, 0.3, 1.0}) {
+    std::vector<MovingAverageMinMax> host(n, MovingAverageMinMax(momentum));
+    const DeviceMemory state{std::vector<MovingAverageState>(n)};
+    const Scales scales(DType::kF32, n);
+    const Rule rule{quantizers(Format::kInt8)[0], false};
+    for (int step = 0; step < 12; ++step) {
+      set_device_order(step % num_device_orders());
+      const std::vector<Statistics> statistics = batch(step);
+      const DeviceMemory device(statistics);
+      run_on_device([&] {
+        update_moving_average(span_of<const Statistics>(device), momentum,
+                              span_of<MovingAverageState>(state), rule.quantizer, rule.symmetric,
+                              scales.view(), context(), stream());
+      });
+      const auto found = state.content<MovingAverageState>();
+      const std::vector<double> scale = scales.scale();
+      for (std::size_t i = 0; i < n; ++i) {
+        host[i].observe(statistics[i]);
+        const Range range = host[i].range();
+        ASSERT_EQ(found[i].low, range.low) << "step " << step << ", scale " << i;
+        ASSERT_EQ(found[i].high, range.high) << "step " << step << ", scale " << i;
+        ASSERT_EQ(scale[i], range_to_scale(range, rule.quantizer, false, DType::kF32).scale);
+      }
+    }
+  }
+  EXPECT_EQ(device_fault(), "");
+}
+
+TEST(DeviceObservers, AmaxHistoriesAreTheHostsAfterEveryStep) {
+  const std::size_t n = batch(0).size();
+  const Quantizer quantizer = quantizers(Format::kE4M3)[0];
+  for (const std::int64_t length : {1, 3, 16}) {
+    for (const int margin : {0, -2}) {
+      std::vector<AmaxHistory> host(n, AmaxHistory(length));
+      const auto rows = static_cast<std::size_t>(length);
+      const DeviceMemory history(std::vector<double>(rows * n));
+      const DeviceMemory num_steps{std::vector<std::int64_t>(n)};
+      const Scales scales(DType::kF32, n);
+      for (int step = 0; step < 20; ++step) {
+        set_device_order(step % num_device_orders());
+        const std::vector<Statistics> statistics = batch(step);
+        const DeviceMemory device(statistics);
+        run_on_device([&] {
+          update_amax_history(span_of<const Statistics>(device),
+                              {span_of<double>(history), span_of<std::int64_t>(num_steps)},
+                              quantizer, margin, scales.view(), context(), stream());
+        });
+        const std::vector<double> scale = scales.scale();
+        for (std::size_t i = 0; i < n; ++i) {
+          host[i].push(statistics[i].amax());
+          ASSERT_EQ(scale[i], host[i].scale(quantizer, DType::kF32, margin))
+              << "step " << step << ", scale " << i;
+        }
+      }
+      EXPECT_EQ(num_steps.content<std::int64_t>(), std::vector<std::int64_t>(n, 20));
+    }
+  }
+  EXPECT_EQ(device_fault(), "");
+}
+
+TEST(DeviceObservers, AnAmaxPastTheLargestNumberCountsAsThatOne) {
+  const double largest = double{std::numeric_limits<float>::max()};
+  const Quantizer quantizer = quantizers(Format::kE4M3)[0];
+  const DeviceMemory device(std::vector<Statistics>{batch_of(-1.0, largest)});
+  const DeviceMemory history(std::vector<double>(4));
+  const DeviceMemory num_steps(std::vector<std::int64_t>(1));
+  const Scales scales(DType::kF32, 1);
+  run_on_device([&] {
+    update_amax_history(span_of<const Statistics>(device),
+                        {span_of<double>(history), span_of<std::int64_t>(num_steps)}, quantizer, 3,
+                        scales.view(), context(), stream());
+  });
+  EXPECT_EQ(scales.scale().front(),
+            range_to_scale({-largest, largest}, quantizer, true, DType::kF32).scale);
+}
+
+using DeviceObserverCalls = DeviceArguments;
+
+TEST_F(DeviceObserverCalls, PutOneKernelOnTheStream) {
+  const DeviceMemory device(std::vector<Statistics>(3));
+  const DeviceMemory state(std::vector<MovingAverageState>(3));
+  const DeviceMemory history(std::vector<double>(6));
+  const DeviceMemory num_steps(std::vector<std::int64_t>(3));
+  const DeviceScales scales{{scale_, DType::kF32, Shape{3}}, {}};
+  const auto batch = span_of<const Statistics>(device);
+  for (const Enqueued& call :
+       {enqueued_by([&] { minmax_scales(batch, {}, true, scales, context(), stream()); }),
+        enqueued_by([&] {
+          update_moving_average(batch, 0.1, span_of<MovingAverageState>(state), {}, true, scales,
+                                context(), stream());
+        }),
+        enqueued_by([&] {
+          update_amax_history(batch, {span_of<double>(history), span_of<std::int64_t>(num_steps)},
+                              {}, 0, scales, context(), stream());
+        })}) {
+    EXPECT_EQ(call.kernels, 1);
+    EXPECT_EQ(call.others, 0);
+  }
+}
+
+TEST_F(DeviceObserverCalls, RefuseWhatDoesNotFitTogether) {
+  const DeviceMemory device(std::vector<Statistics>(3));
+  const DeviceMemory state(std::vector<MovingAverageState>(3));
+  const DeviceMemory history(std::vector<double>(7));
+  const DeviceMemory num_steps(std::vector<std::int64_t>(3));
+  const DeviceScales scales{{scale_, DType::kF32, Shape{3}}, {}};
+  const auto batch = span_of<const Statistics>(device);
+  const auto states = span_of<MovingAverageState>(state);
+  const auto steps = span_of<std::int64_t>(num_steps);
+  const auto average = [&](double momentum, const DeviceSpan<MovingAverageState>& of) {
+    return [&, momentum, of] {
+      update_moving_average(batch, momentum, of, {}, true, scales, context(), stream());
+    };
+  };
+  const auto amax = [&](std::int64_t entries, int margin) {
+    return [&, entries, margin] {
+      update_amax_history(batch, {{history.as<double>(), entries}, steps}, {}, margin, scales,
+                          context(), stream());
+    };
+  };
+  expect_invalid([&] { minmax_scales(batch, {}, false, scales, context(), stream()); },
+                 {"scales.zero_point.size()", "is 0;", "be 3"});
+  expect_invalid(
+      [&] {
+        minmax_scales({device.as<Statistics>(), 2}, {}, true, scales, context(), stream());
+      },
+      {"scales.scale.size()", "is 3;", "be 2"});
+  for (const double momentum : {0.0, -0.5, 1.5, std::numeric_limits<double>::quiet_NaN()}) {
+    expect_invalid(average(momentum, states), {"momentum", "(0, 1]"});
+  }
+  expect_invalid(average(0.5, {state.as<MovingAverageState>(), 2}), {"state.size()", "is 2;"});
+  MovingAverageState host[3];
+  expect_invalid(average(0.5, {host, 3}), {"state", "device memory"});
+  expect_invalid(amax(7, 0), {"history.amax.size()", "is 7;", "multiple of 3"});
+  expect_invalid(amax(0, 0), {"history.amax.size()", "is 0;"});
+  expect_invalid(amax(6, 1001), {"margin", "1001"});
+  amax(6, 0)();
+  EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
+}
+
+}  // namespace
+}  // namespace cuqat::test
