@@ -1,51 +1,23 @@
 // Gradients of a learned scale and zero point, summed in the fixed order of docs/numerics.md.
+#include "cuqat/scalar/learned_scale.hpp"
 #include "cpu/kernels/entry_points.hpp"
 #include "cpu/kernels/loop.hpp"
 
 namespace cuqat::cpu::CUQAT_ISA {
 namespace {
 
-/// C(limit - zero_point), the difference in int32, wrapping as in integer_decode.
-template <typename C>
-CUQAT_INLINE C limit_distance(std::int32_t limit, std::int32_t zero_point) {
-  return scalar::integer_decode<C>(limit, C{1}, zero_point);
-}
-
-/// What an element adds to the scale's sum. (x = NaN is neither below nor above.)
-template <typename Q, typename C>
-CUQAT_INLINE C scale_term(const Q& q, C x, C dy, C scale, std::int32_t zero_point) {
-  const C y = scalar::fake_quantize_element(q, x, scale, zero_point).value;
-  C slope = (y - x) / scale;
-  const C below = limit_distance<C>(q.low, zero_point);
-  const C above = limit_distance<C>(q.high, zero_point);
-  if constexpr (is_integer(Q::kFormat)) {
-    const C unclamped = scalar::integer_unclamped<Q::kRounding>(x, scale, zero_point);
-    slope = unclamped < static_cast<C>(q.low) ? below : slope;
-    slope = unclamped > static_cast<C>(q.high) ? above : slope;
-  } else {
-    const C outside = x / scale < C{0} ? below : above;
-    slope = scalar::is_clipped(q, x, scale, zero_point) ? outside : slope;
-  }
-  const C product = dy * slope;
-  return scalar::is_nan(x) ? C{0} : product;
-}
-
-/// Elements side by side: their terms, then their gradients. Flags are kept as numbers and values
-/// have one width, which is what lets the loops vectorise.
+/// Elements side by side: their terms, then their gradients.
 template <typename T, bool kPerElement, typename Q, typename C>
 void terms_loop(const Q q, const Scales<C, kPerElement> scales, const void* dy, const void* x,
                 void* dx, std::int64_t n, C* scale_terms, C* zero_terms) {
-  using Bits = PatternOf<C>;
   CUQAT_INDEPENDENT
   for (std::int64_t i = 0; i < n; ++i) {
     const C value = scalar::load_compute(load<T>(x, i));
     const C scale = scales.scale(i);
     const std::int32_t zero_point = scales.zero_point(i);
     const C gradient = scalar::load_compute(load<T>(dy, i));
-    scale_terms[i] = scale_term(q, value, gradient, scale, zero_point);
-    const Bits outside = scalar::is_clipped(q, value, scale, zero_point) ? 1 : 0;
-    const Bits number = scalar::is_nan(value) ? 0 : 1;
-    zero_terms[i] = scalar::from_bits(scalar::to_bits(gradient) & (Bits{0} - (outside & number)));
+    scale_terms[i] = scalar::learned_scale_term(q, value, gradient, scale, zero_point);
+    zero_terms[i] = scalar::learned_zero_point_term(q, value, gradient, scale, zero_point);
   }
   CUQAT_INDEPENDENT
   for (std::int64_t i = 0; i < n; ++i) {
