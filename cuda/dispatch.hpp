@@ -1,5 +1,5 @@
 // From run-time types and formats to the template arguments of a kernel, and from granularities to
-// scale maps.
+// scale maps and their inverse.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include "launchers.hpp"
 #include "pack_scales.cuh"
 #include "scale_map.cuh"
+#include "scale_terms.cuh"
 #include "statistics.cuh"
 
 namespace cuqat::gpu {
@@ -111,6 +112,42 @@ void with_scales(const ScaleMap& map, const Q&, std::int64_t count, const Launch
     }
   }
   body(TypeTag<PackScales<T, Q>>{}, false);
+}
+
+/// The inverse. There are scales; where there are no elements, no scale has one.
+inline ScaleTerms scale_terms(const DeviceScaledTensor& tensor) {
+  // Fewer scales than this leave a strip's warps mostly idle.
+  constexpr std::int64_t kLeastStrip = kStripScales / 2;
+  const std::int64_t count = tensor.shape.count();
+  ScaleTerms terms{};
+  terms.num_scales = tensor.num_scales;
+  terms.num_parts = tensor.num_scales;
+  ScaleMap& map = terms.map;
+  if (count == 0) {
+    map.scale = tensor.scale;
+    map.row_length = map.runs_per_row = tensor.num_scales;
+    map.run_length = 1;
+    map.is_periodic = true;
+  } else {
+    map = scale_map(tensor);
+  }
+  if (map.is_single) {
+    map.row_length = map.run_length = count;
+    map.runs_per_row = 1;
+    map.by_run = Divider(count);
+  }
+  const bool repeats = map.is_periodic || map.is_single;
+  terms.rows_per_scale = repeats ? count / map.row_length : 1;
+  const std::int64_t most = map.run_length * terms.rows_per_scale;
+  terms.chunks_per_scale = num_chunks(most);
+  terms.by_strips = map.is_periodic && map.run_length == 1 && map.runs_per_row >= kLeastStrip;
+  if (terms.by_strips) terms.num_parts = (tensor.num_scales - 1) / kStripScales + 1;
+  terms.by_parts = Divider(terms.num_parts);
+  terms.by_runs_per_row = Divider(map.runs_per_row);
+  terms.elements_to_next =
+      kWarpThreads / map.run_length * map.row_length + kWarpThreads % map.run_length;
+  terms.terms_to_next = static_cast<int>(kWarpThreads % map.run_length);
+  return terms;
 }
 
 /// Bytes at the beginning of the workspace that hold the counter, and nothing else.

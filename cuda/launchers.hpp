@@ -3,7 +3,9 @@
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <source_location>
 
 #include "cuqat/device_observers.hpp"
@@ -96,6 +98,29 @@ void launch_amax_history(DType compute, std::int64_t n, const Statistics* batch,
                          const LaunchTarget& target);
 
 void launch_statistics(DType dtype, std::int64_t count, const void* x, Statistics* result,
+                       const LaunchTarget& target);
+
+/// Of the tensor dtype, shape, granularity and num_scales are used.
+void launch_scale_statistics(const DeviceScaledTensor& tensor, const void* x, Statistics* result,
+                             const LaunchTarget& target);
+
+/// What gradients of learned scales are written to and multiplied with.
+struct LearnedScaleGradients {
+  void* dscale;       ///< Of the compute type, num_scales of them.
+  void* dzero_point;  ///< The same, or null.
+  std::optional<double> gradient_scale;
+};
+
+/// Bytes of workspace for the gradients: 0 where no scale has more than 4 096 elements. Of the
+/// tensor shape, granularity and num_scales are used.
+std::size_t learned_scale_workspace_bytes(const DeviceScaledTensor& tensor);
+/// dx may be dy.
+void launch_learned_scale_backward(const DeviceScaledTensor& tensor, const void* dy, const void* x,
+                                   void* dx, const LearnedScaleGradients& gradients,
+                                   const LaunchTarget& target);
+/// Its second part, from what the first left in the workspace behind its first 256 bytes: for each
+/// scale and each 4 096 of its elements, the f64 sums for the scale and for the zero point.
+void launch_sum_rounds(const DeviceScaledTensor& tensor, const LearnedScaleGradients& gradients,
                        const LaunchTarget& target);
 
 }  // namespace cuqat::gpu

@@ -110,6 +110,14 @@ __device__ inline void add_if_any(unsigned long long* sum, std::int64_t part) {
   if (part != 0) atomicAdd(sum, static_cast<unsigned long long>(part));
 }
 
+/// A step of a reduction over a warp.
+__device__ inline void reduce_extremes(double& min, double& max, int distance) {
+  const double other_min = __shfl_xor_sync(kWholeWarp, min, distance);
+  const double other_max = __shfl_xor_sync(kWholeWarp, max, distance);
+  min = other_min < min ? other_min : min;
+  max = other_max > max ? other_max : max;
+}
+
 /// The sum over the block, in thread 0. All threads call it. Extremes go through shuffles; counts,
 /// of which most threads have none, through shared atomics.
 __device__ inline Statistics block_sum(StatisticsStorage& shared, const Statistics& mine) {
@@ -118,10 +126,7 @@ __device__ inline Statistics block_sum(StatisticsStorage& shared, const Statisti
   double max = mine.max;
 #pragma unroll
   for (int distance = kWarpThreads / 2; distance > 0; distance /= 2) {
-    const double other_min = __shfl_xor_sync(kWholeWarp, min, distance);
-    const double other_max = __shfl_xor_sync(kWholeWarp, max, distance);
-    min = other_min < min ? other_min : min;
-    max = other_max > max ? other_max : max;
+    reduce_extremes(min, max, distance);
   }
   if (threadIdx.x % kWarpThreads == 0) {
     shared.min_of_warp[threadIdx.x / kWarpThreads] = min;

@@ -9,7 +9,9 @@
 // managed memory.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "cuqat/device_context.hpp"
 #include "cuqat/fake_quant.hpp"
@@ -91,5 +93,35 @@ void fake_quantize_backward(ConstDeviceTensorView dy, ConstDeviceTensorView x,
 /// @throws InvalidArgument where shapes, dtypes or sizes differ; CudaError where the launch fails.
 void fake_quantize_backward(ConstDeviceTensorView dy, DeviceSpan<const std::uint8_t> clip_mask,
                             DeviceTensorView dx, const DeviceContext& context, StreamRef stream);
+
+/// Gradients of the learned scale and zero point, one entry for each scale of the granularity, of
+/// rank 1 and x's compute type, aligned as that is.
+struct DeviceLearnedScaleGradient {
+  DeviceTensorView dscale;       ///< Written.
+  DeviceTensorView dzero_point;  ///< Written; empty where it is not wanted, and for FP8.
+};
+
+/// Bytes of scratch memory that learned_scale_backward takes for a tensor of this shape: what
+/// DeviceContext::workspace_bytes() must be at least. 0 where no scale has more than 4 096
+/// elements, else 256 and at most 1/32 of a byte for each element.
+/// @throws InvalidArgument as num_scales; BackendUnavailable in a build without CUDA code.
+std::size_t learned_scale_workspace_bytes(const Shape& shape, const Granularity& granularity);
+
+/// Straight-through dx together with the gradients of a learned scale and zero point, as
+/// fake_quant.hpp says, in one read of dy and x.
+/// Shape:  dy, x and dx alike, of one dtype; dx may be dy itself (in place).
+/// Values: as the host function, summed in its order. A scale of 0 passes x through: dx = dy, and
+///         each of its terms is 0, so both gradients are.
+/// Order:  on the stream, one launch and one more for each round of the sums past the first: none
+///         up to 4 096 elements a scale, one up to 2^24. It uses the context's scratch memory.
+/// Agrees: bit for bit with every backend.
+/// @param gradient_scale  replaces g = 1 / sqrt(N * qmax) where it is given.
+/// @throws as fake_quantize; InvalidArgument for a gradient scale that is not finite, and where the
+///         context has less scratch memory than learned_scale_workspace_bytes says.
+void learned_scale_backward(ConstDeviceTensorView dy, ConstDeviceTensorView x,
+                            const DeviceQuantParams& params, DeviceTensorView dx,
+                            const DeviceLearnedScaleGradient& gradient,
+                            std::optional<double> gradient_scale, const DeviceContext& context,
+                            StreamRef stream);
 
 }  // namespace cuqat

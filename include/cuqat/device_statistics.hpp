@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cuqat/device_context.hpp"
+#include "cuqat/quant_params.hpp"
 #include "cuqat/statistics.hpp"
 #include "cuqat/stream.hpp"
 #include "cuqat/tensor_view.hpp"
@@ -17,5 +18,17 @@ namespace cuqat {
 ///         CudaError where the launch fails.
 void statistics(ConstDeviceTensorView x, Statistics* result, const DeviceContext& context,
                 StreamRef stream);
+
+/// The same for each channel or group, in one read.
+/// Shape:  x any; result is one entry for each scale that the granularity has, in device memory,
+///         8-byte aligned.
+/// Values: as the host function.
+/// Order:  on the stream; it does not wait or allocate. For a single scale it uses the context's
+///         scratch memory, for several the results themselves.
+/// Agrees: bit for bit with every backend.
+/// @throws as above; InvalidArgument as num_scales, for another number of results, and where they
+///         are in memory that x uses.
+void statistics(ConstDeviceTensorView x, const Granularity& granularity,
+                DeviceSpan<Statistics> result, const DeviceContext& context, StreamRef stream);
 
 }  // namespace cuqat

@@ -83,14 +83,23 @@ void* scratch(std::size_t bytes, const DeviceContext& context) {
   return static_cast<char*>(state.workspace) + offset;
 }
 
+gpu::DeviceScaledTensor unscaled_tensor(DType dtype, const Shape& shape,
+                                        const Granularity& granularity) {
+  gpu::DeviceScaledTensor tensor{};
+  tensor.dtype = dtype;
+  tensor.shape = shape;
+  tensor.granularity = resolve_axis(granularity, shape);
+  tensor.num_scales = num_scales(tensor.granularity, shape);
+  return tensor;
+}
+
 gpu::DeviceScaledTensor check_scaled(DType dtype, const Shape& shape,
                                      const DeviceQuantParams& params,
                                      const DeviceContext& context) {
   const Quantizer& quantizer = params.quantizer;
   check_quantizer("params.quantizer", quantizer);
-  gpu::DeviceScaledTensor tensor{
-      dtype, shape, resolve_axis(params.granularity, shape), quantizer, 0, nullptr, nullptr};
-  tensor.num_scales = num_scales(tensor.granularity, shape);
+  gpu::DeviceScaledTensor tensor = unscaled_tensor(dtype, shape, params.granularity);
+  tensor.quantizer = quantizer;
   check_compute_type("params.scale", params.scale.dtype(), dtype);
   const auto scales = static_cast<std::size_t>(tensor.num_scales);
   check_size("params.scale", static_cast<std::size_t>(params.scale.count()), scales, kOnePerScale);

@@ -65,6 +65,10 @@ DeviceSpan<T> scratch_span(std::int64_t size, const DeviceContext& context) {
   return {static_cast<T*>(scratch(static_cast<std::size_t>(size) * sizeof(T), context)), size};
 }
 
+/// How elements map to scales, without scales.
+gpu::DeviceScaledTensor unscaled_tensor(DType dtype, const Shape& shape,
+                                        const Granularity& granularity);
+
 /// Checked parameters over a tensor of this dtype and shape.
 gpu::DeviceScaledTensor check_scaled(DType dtype, const Shape& shape,
                                      const DeviceQuantParams& params, const DeviceContext& context);

@@ -46,7 +46,7 @@ void find_scales(const Dynamic& dynamic, ConstDeviceTensorView x, const DeviceCo
                  StreamRef stream) {
   const DeviceSpan<Statistics> found =
       detail::scratch_span<Statistics>(dynamic.num_scales, context);
-  statistics(x, found.data(), context, stream);  // TEMP
+  statistics(x, dynamic.granularity, found, context, stream);
   const DType compute = detail::compute_type(x.dtype());
   gpu::launch_minmax_scales(compute, dynamic.num_scales, found.data(), dynamic.tensor.rule,
                             dynamic.tensor.scales, context.state().target(stream));

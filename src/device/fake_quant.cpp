@@ -1,5 +1,7 @@
 #include "cuqat/device_fake_quant.hpp"
 
+#include <cmath>
+
 #include "device/arguments.hpp"
 
 namespace cuqat {
@@ -16,6 +18,45 @@ void check_gradient(ConstDeviceTensorView dy, ConstDeviceTensorView x, DeviceTen
   detail::check_device_view("x", x, context);
   detail::check_device_view("dy", dy, context);
   detail::check_device_view("dx", dx, context);
+}
+
+void check_scale_gradient(std::string_view name, const DeviceTensorView& gradient,
+                          const gpu::DeviceScaledTensor& tensor, const DeviceContext& context) {
+  const DType compute = detail::compute_type(tensor.dtype);
+  if (gradient.dtype() != compute) {
+    detail::throw_invalid(std::string(name) + ".dtype()", to_string(gradient.dtype()),
+                          std::string(to_string(compute)) + ", the compute type of " +
+                              std::string(to_string(tensor.dtype)));
+  }
+  detail::check_size(name, static_cast<std::size_t>(gradient.count()),
+                     static_cast<std::size_t>(tensor.num_scales),
+                     "one for each scale of the granularity");
+  detail::check_device_view(name, gradient, context);
+  detail::check_alignment(name, gradient.data(), dtype_bytes(compute));
+}
+
+/// What the sums of the gradients ask for, apart from the tensors.
+void check_learned(const gpu::DeviceScaledTensor& tensor,
+                   const DeviceLearnedScaleGradient& gradient, std::optional<double> gradient_scale,
+                   const DeviceContext& context) {
+  check_scale_gradient("gradient.dscale", gradient.dscale, tensor, context);
+  if (gradient.dzero_point.count() > 0) {
+    if (!is_integer(tensor.quantizer.format)) {
+      detail::check_size("gradient.dzero_point",
+                         static_cast<std::size_t>(gradient.dzero_point.count()), 0,
+                         "as FP8 has no zero point");
+    }
+    check_scale_gradient("gradient.dzero_point", gradient.dzero_point, tensor, context);
+  }
+  if (gradient_scale && !std::isfinite(*gradient_scale)) {
+    detail::throw_invalid("gradient_scale", detail::text(*gradient_scale), "finite");
+  }
+  const std::size_t needed = gpu::learned_scale_workspace_bytes(tensor);
+  if (context.workspace_bytes() < needed) {
+    detail::throw_invalid(
+        "context.workspace_bytes()", detail::text(context.workspace_bytes()),
+        "at least " + detail::text(needed) + ", as learned_scale_workspace_bytes says");
+  }
 }
 
 }  // namespace
@@ -84,6 +125,39 @@ void fake_quantize_backward(ConstDeviceTensorView dy, DeviceSpan<const std::uint
   detail::check_disjoint({"dx", as_plain(dx)}, {"clip_mask", as_plain(clip_mask)});
   gpu::launch_fake_quantize_backward_from_mask(dy.dtype(), dy.count(), dy.data(), clip_mask.data(),
                                                dx.data(), context.state().target(stream));
+}
+
+std::size_t learned_scale_workspace_bytes(const Shape& shape, const Granularity& granularity) {
+  return gpu::learned_scale_workspace_bytes(
+      detail::unscaled_tensor(DType::kF32, shape, granularity));
+}
+
+void learned_scale_backward(ConstDeviceTensorView dy, ConstDeviceTensorView x,
+                            const DeviceQuantParams& params, DeviceTensorView dx,
+                            const DeviceLearnedScaleGradient& gradient,
+                            std::optional<double> gradient_scale, const DeviceContext& context,
+                            StreamRef stream) {
+  check_gradient(dy, x, dx, context);
+  const auto tensor = detail::check_scaled(x.dtype(), x.shape(), params, context);
+  check_learned(tensor, gradient, gradient_scale, context);
+  using detail::Region;
+  const Region dscale("gradient.dscale", as_plain(gradient.dscale));
+  const Region dzero_point("gradient.dzero_point", as_plain(gradient.dzero_point));
+  detail::check_disjoint(dscale, dzero_point);
+  for (const Region& output : {dscale, dzero_point}) {
+    for (const Region& other :
+         {Region("dy", as_plain(dy)), Region("x", as_plain(x)), Region("dx", as_plain(dx)),
+          Region("params.scale", as_plain(params.scale)),
+          Region("params.zero_point", as_plain(params.zero_point))}) {
+      detail::check_disjoint(output, other);
+    }
+  }
+  const bool with_zero_point = gradient.dzero_point.count() > 0;
+  gpu::launch_learned_scale_backward(
+      tensor, dy.data(), x.data(), dx.data(),
+      {gradient.dscale.data(), with_zero_point ? gradient.dzero_point.data() : nullptr,
+       gradient_scale},
+      context.state().target(stream));
 }
 
 }  // namespace cuqat

@@ -48,6 +48,16 @@ void fake_quantize_backward(ConstDeviceTensorView, DeviceSpan<const std::uint8_t
 void statistics(ConstDeviceTensorView, Statistics*, const DeviceContext&, StreamRef) {
   unavailable();
 }
+std::size_t learned_scale_workspace_bytes(const Shape&, const Granularity&) { unavailable(); }
+void learned_scale_backward(ConstDeviceTensorView, ConstDeviceTensorView, const DeviceQuantParams&,
+                            DeviceTensorView, const DeviceLearnedScaleGradient&,
+                            std::optional<double>, const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void statistics(ConstDeviceTensorView, const Granularity&, DeviceSpan<Statistics>,
+                const DeviceContext&, StreamRef) {
+  unavailable();
+}
 
 void quantize_dynamic(ConstDeviceTensorView, const DynamicQuantization&, DeviceSpan<std::uint8_t>,
                       CodeLayout, const DeviceScales&, const DeviceContext&, StreamRef) {

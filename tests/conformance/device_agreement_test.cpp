@@ -29,6 +29,7 @@ Outputs run_in(int order, const Operation& operation, const CaseData& data,
   return outputs;
 }
 
+constexpr std::size_t kLearnedScale = 5;
 constexpr std::size_t kStatistics = 6;
 constexpr std::size_t kBackwardFromMask = 4;
 
@@ -67,17 +68,23 @@ TEST_P(Device, AgreesWithTheReferenceBitForBitInEveryOrder) {
 }
 
 INSTANTIATE_TEST_SUITE_P(ScaledOperations, Device,
-                         testing::Combine(testing::Values(0, 1, 2, 3), testing::ValuesIn(kFormats),
-                                          testing::ValuesIn(kDTypes),
+                         testing::Combine(testing::Values(0, 1, 2, 3, kLearnedScale),
+                                          testing::ValuesIn(kFormats), testing::ValuesIn(kDTypes),
                                           testing::Values(Family::kTensor, Family::kChannel,
                                                           Family::kGroup)),
                          name_of);
 INSTANTIATE_TEST_SUITE_P(FlatOperations, Device,
-                         testing::Combine(testing::Values(kBackwardFromMask, kStatistics),
+                         testing::Combine(testing::Values(kBackwardFromMask),
                                           testing::Values(Format::kInt8),
                                           testing::ValuesIn(kDTypes),
                                           testing::Values(Family::kTensor)),
                          name_of);
+INSTANTIATE_TEST_SUITE_P(
+    UnscaledOperations, Device,
+    testing::Combine(testing::Values(kStatistics), testing::Values(Format::kInt8),
+                     testing::ValuesIn(kDTypes),
+                     testing::Values(Family::kTensor, Family::kChannel, Family::kGroup)),
+    name_of);
 
 class DeviceAlignment : public testing::TestWithParam<DType> {};
 
@@ -85,12 +92,12 @@ TEST_P(DeviceAlignment, ChangesNoBitAtAnyOffsetAndLength) {
   const DType dtype = GetParam();
   print_case_stride();
   Orders orders;
-  for (const std::size_t index : {0u, 1u, 2u, 3u, 4u, 6u}) {
+  for (const std::size_t index : {0u, 1u, 2u, 3u, 4u, 5u, 6u}) {
     const Operation& operation = kOperations[index];
     for (std::int64_t length = 0; length < 68; length += kSweepStride) {
       const Format format = kFormats[length % 4];
       const Quantizer quantizer = quantizers(format)[static_cast<std::size_t>(length / 4) % 2];
-      const bool grouped = index != kStatistics && length / 4 % 3 == 2;
+      const bool grouped = length / 4 % 3 == 2;
       const CaseData data({quantizer, dtype, Shape{length},
                            grouped ? Granularity::group(5) : Granularity::tensor(),
                            DataKind::kMixed, 1, static_cast<std::uint64_t>(length)});

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include "cuqat/device_fake_quant.hpp"
 #include "cuqat/device_statistics.hpp"
+#include "support/elements.hpp"
 #include "support/sanitizer.hpp"
 
 namespace cuqat::test {
@@ -203,11 +205,52 @@ void run_backward_from_mask(DType dtype, std::int64_t count, const void* dy,
   device_dx.copy_back(dx);
 }
 
+/// g is the default, which is asked for out of place. Where there is one scale it is given in
+/// place.
+void run_learned_scale(const ScaledTensor& tensor, const void* dy, const void* x, void* dx,
+                       const double* gradient_scale, double* dscale, double* dzero_point) {
+  const bool in_place = dy == dx;
+  const DType compute = compute_type(tensor.dtype);
+  const DeviceScales scales(tensor);
+  const DeviceCopy device_x(x, tensor_bytes(tensor));
+  const DeviceCopy own_dy(dy, in_place ? 0 : tensor_bytes(tensor));
+  DeviceCopy device_dx(dx, tensor_bytes(tensor));
+  const auto num_scales = static_cast<std::size_t>(tensor.num_scales);
+  // Not the answer, in memory of the compute type.
+  Bytes results = to_bytes(compute, std::vector<double>(num_scales, -1.0));
+  DeviceCopy device_dscale(results.data(), results.size());
+  DeviceCopy device_dzero_point(results.data(), results.size());
+  DeviceLearnedScaleGradient gradient;
+  gradient.dscale = {device_dscale.data(), compute, Shape{tensor.num_scales}};
+  if (dzero_point != nullptr) {
+    gradient.dzero_point = {device_dzero_point.data(), compute, Shape{tensor.num_scales}};
+  }
+  const bool is_given = in_place && num_scales == 1;
+  run_on_device([&] {
+    learned_scale_backward(view(in_place ? device_dx : own_dy, tensor), view(device_x, tensor),
+                           scales.params(), view(device_dx, tensor), gradient,
+                           is_given ? std::optional(*gradient_scale) : std::nullopt, context(),
+                           stream());
+  });
+  device_dx.copy_back(dx);
+  device_dscale.copy_back(results.data());
+  std::ranges::copy(to_doubles(compute, results), dscale);
+  if (dzero_point == nullptr) return;
+  device_dzero_point.copy_back(results.data());
+  std::ranges::copy(to_doubles(compute, results), dzero_point);
+}
+
 void run_statistics(const ScaledTensor& tensor, const void* x, Statistics* result) {
   const DeviceCopy device_x(x, tensor_bytes(tensor));
-  DeviceCopy device_result(result, sizeof(Statistics));
+  const auto bytes = static_cast<std::size_t>(tensor.num_scales) * sizeof(Statistics);
+  DeviceCopy device_result(result, bytes);
   run_on_device([&] {
-    statistics(view(device_x, tensor), device_result.as<Statistics>(), context(), stream());
+    if (tensor.granularity.kind == Granularity::Kind::kTensor) {
+      statistics(view(device_x, tensor), device_result.as<Statistics>(), context(), stream());
+    } else {
+      statistics(view(device_x, tensor), tensor.granularity,
+                 {device_result.as<Statistics>(), tensor.num_scales}, context(), stream());
+    }
   });
   device_result.copy_back(result);
 }
@@ -224,6 +267,7 @@ Table device_table() {
     table.fake_quantize = run_fake_quantize;
     table.fake_quantize_backward = run_backward;
     table.fake_quantize_backward_from_mask = run_backward_from_mask;
+    table.learned_scale_backward = run_learned_scale;
     table.statistics = run_statistics;
     return table;
   }();

@@ -1,0 +1,178 @@
+// What the reductions per scale refuse.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "conformance/device_reduction_fixture.hpp"
+
+namespace cuqat::test {
+namespace {
+
+class DeviceReductionErrors : public DeviceReductionFixture {
+ protected:
+  /// The call throws InvalidArgument with all of these parts, launches nothing, and the right call
+  /// works afterwards.
+  void expect_invalid(const std::function<void()>& call, const std::vector<std::string>& parts) {
+    simt::reset_counters();
+    try {
+      call();
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const InvalidArgument& error) {
+      for (const std::string& part : parts) {
+        EXPECT_NE(std::string(error.what()).find(part), std::string::npos)
+            << part << " is not in: " << error.what();
+      }
+    }
+    EXPECT_EQ(simt::counters().launches, 0);
+    run_learned();
+    run_statistics();
+    wait();
+  }
+  /// The same for one argument of learned_scale_backward.
+  void expect_invalid_gradient(const std::function<void(DeviceLearnedScaleGradient&)>& change,
+                               const std::vector<std::string>& parts) {
+    DeviceLearnedScaleGradient wrong = gradient();
+    change(wrong);
+    expect_invalid(
+        [&] { learned_scale_backward(dy(), x(), params(), dx(), wrong, {}, context(), stream()); },
+        parts);
+  }
+};
+
+TEST_F(DeviceReductionErrors, GradientsThatDoNotFitAreNamed) {
+  expect_invalid_gradient([&](auto& wrong) { wrong.dscale = view(dscale_, {2}); },
+                          {"gradient.dscale.size()", "is 2", "3"});
+  expect_invalid_gradient([&](auto& wrong) { wrong.dzero_point = view(dzero_point_, {2}); },
+                          {"gradient.dzero_point.size()", "is 2", "3"});
+  expect_invalid_gradient(
+      [&](auto& wrong) {
+        wrong.dscale = {dscale_.get(), DType::kF64, Shape{kRows}};
+      },
+      {"gradient.dscale.dtype()", "F64", "F32"});
+  expect_invalid_gradient(
+      [&](auto& wrong) {
+        wrong.dzero_point = {dscale_.get(), DType::kBF16, Shape{kRows}};
+      },
+      {"gradient.dzero_point.dtype()", "BF16", "F32"});
+  expect_invalid_gradient(
+      [&](auto& wrong) {
+        auto* const odd = reinterpret_cast<std::byte*>(dscale_.get()) + 2;
+        wrong.dscale = {odd, DType::kF32, Shape{kRows}};
+      },
+      {"gradient.dscale is 2 bytes past"});
+  float host[kRows] = {};
+  expect_invalid_gradient(
+      [&](auto& wrong) {
+        wrong.dscale = {host, Shape{kRows}};
+      },
+      {"gradient.dscale is ", "device memory"});
+  expect_invalid_gradient(
+      [&](auto& wrong) {
+        wrong.dscale = {nullptr, DType::kF32, Shape{3}};
+      },
+      {"gradient.dscale.data() is null"});
+}
+
+TEST_F(DeviceReductionErrors, OutputsInMemoryThatIsReadAreNamed) {
+  expect_invalid_gradient([&](auto& wrong) { wrong.dzero_point = wrong.dscale; },
+                          {"gradient.dscale is ", "gradient.dzero_point"});
+  for (const auto& [array, name] :
+       {std::pair{&x_, "x"}, {&dy_, "dy"}, {&dx_, "dx"}, {&scale_, "params.scale"}}) {
+    expect_invalid_gradient([&](auto& wrong) { wrong.dzero_point = view(*array, {kRows}); },
+                            {"gradient.dzero_point is ", std::string("apart from ") + name});
+  }
+  expect_invalid(
+      [&] {
+        statistics(x(), Granularity::channel(0), {reinterpret_cast<Statistics*>(x_.get()), kRows},
+                   context(), stream());
+      },
+      {"result is ", "x"});
+}
+
+TEST_F(DeviceReductionErrors, Fp8HasNoGradientOfAZeroPoint) {
+  expect_invalid(
+      [&] {
+        DeviceQuantParams fp8 = params();
+        fp8.quantizer.format = Format::kE4M3;
+        fp8.zero_point = {};
+        learned_scale_backward(dy(), x(), fp8, dx(), gradient(), {}, context(), stream());
+      },
+      {"gradient.dzero_point.size()", "is 3", "FP8"});
+}
+
+TEST_F(DeviceReductionErrors, TensorsAndParametersAreChecked) {
+  const DeviceTensorView shorter = view(dx_, {kRows, kColumns - 1});
+  const DeviceTensorView shifted(x_.get() + 1, Shape{kRows, kColumns});
+  const auto run = [&](const DeviceTensorView& to, const DeviceQuantParams& with,
+                       std::optional<double> g) {
+    learned_scale_backward(dy(), x(), with, to, gradient(), g, context(), stream());
+  };
+  expect_invalid([&] { run(shorter, params(), {}); }, {"dx.shape()", "[3, 4999]", "[3, 5000]"});
+  expect_invalid([&] { run(shifted, params(), {}); }, {"dx is ", "x itself or apart"});
+  DeviceQuantParams wrong = params();
+  wrong.scale = view(scale_, {2});
+  expect_invalid([&] { run(dx(), wrong, {}); }, {"params.scale.size()", "is 2", "3"});
+  expect_invalid([&] { run(dx(), params(), INFINITY); }, {"gradient_scale is inf", "finite"});
+  cudaStream_t none = nullptr;
+  expect_invalid(
+      [&] { learned_scale_backward(dy(), x(), params(), dx(), gradient(), {}, context(), none); },
+      {"stream is null"});
+}
+
+TEST_F(DeviceReductionErrors, StatisticsThatDoNotFitAreNamed) {
+  const auto run = [&](const Granularity& granularity, DeviceSpan<Statistics> to) {
+    statistics(x(), granularity, to, context(), stream());
+  };
+  expect_invalid([&] { run(Granularity::channel(1), result()); }, {"result.size() is 3", "5000"});
+  expect_invalid([&] { run(Granularity::channel(2), result()); }, {"granularity.axis"});
+  expect_invalid([&] { run(Granularity::group(0), result()); }, {"granularity.group_size"});
+  auto* const odd = reinterpret_cast<Statistics*>(statistics_.get() + 4);
+  expect_invalid([&] { run(Granularity::channel(0), {odd, kRows}); }, {"result is 4 bytes past"});
+  Statistics host[kRows];
+  expect_invalid(
+      [&] {
+        run(Granularity::channel(0), {host, kRows});
+      },
+      {"result is ", "device memory"});
+}
+
+TEST_F(DeviceReductionErrors, AContextWithTooLittleScratchMemorySaysSo) {
+  // 1 700 channels of 4 097 elements: two chunks each.
+  const Shape shape{1700, 4097};
+  EXPECT_EQ(learned_scale_workspace_bytes(shape, Granularity::channel(0)), 256u + 1700 * 2 * 16);
+  EXPECT_EQ(learned_scale_workspace_bytes({1700, 4096}, Granularity::channel(0)), 0u);
+  EXPECT_EQ(learned_scale_workspace_bytes({3, 0}, Granularity::channel(0)), 0u);
+  EXPECT_EQ(learned_scale_workspace_bytes({3, 0}, Granularity::group(2)), 0u);
+  EXPECT_EQ(learned_scale_workspace_bytes({4096 * 4097}, Granularity::tensor()),
+            256u + 4097 * 16 + 2 * 16);
+  EXPECT_THROW(static_cast<void>(learned_scale_workspace_bytes(shape, Granularity::channel(2))),
+               InvalidArgument);
+
+  DeviceContext::Options options;
+  const std::size_t needed = learned_scale_workspace_bytes(shape, Granularity::channel(0));
+  options.workspace_bytes = needed - 1;
+  const DeviceContext small(options);
+  const DeviceArray<float> many(static_cast<std::size_t>(shape.count()));
+  const DeviceArray<float> scales(1700, 1.0f);
+  const DeviceArray<float> dscale(1700, -1.0f);
+  DeviceQuantParams params;
+  params.granularity = Granularity::channel(0);
+  params.scale = view(scales, {1700});
+  const auto run = [&](const DeviceContext& on) {
+    learned_scale_backward(view(many, shape), view(many, shape), params, view(many, shape),
+                           {view(dscale, {1700}), {}}, {}, on, stream());
+  };
+  expect_invalid([&] { run(small); }, {"context.workspace_bytes() is " + std::to_string(needed - 1),
+                                       "at least " + std::to_string(needed)});
+  options.workspace_bytes = needed;
+  const DeviceContext enough(options);
+  run(enough);
+  wait();
+  EXPECT_EQ(dscale.content(), std::vector<float>(1700, 0.0f));
+}
+
+}  // namespace
+}  // namespace cuqat::test
