@@ -106,7 +106,7 @@ class SumRounds {
               cudaSuccess);
     const cudaStream_t stream = device_under_test().stream;
     gpu::launch_sum_rounds(tensor_, {dscale_.get(), dzero_point_.get(), 1.0},
-                           {4, stream, workspace.get()});
+                           {4, stream, workspace.get(), std::source_location::current()});
     ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess) << simt::fault();
   }
 
