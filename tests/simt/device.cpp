@@ -167,6 +167,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int num
       case cudaDevAttrMultiProcessorCount:
         *value = d.num_multiprocessors;
         break;
+      case cudaDevAttrL2CacheSize:
+        *value = 16 << 10;
+        break;
       case cudaDevAttrMaxThreadsPerMultiProcessor:
         *value = 2048;
         break;

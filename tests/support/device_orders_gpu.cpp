@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "conformance/cases.hpp"
 #include "support/device_orders.hpp"
 
 namespace cuqat::test {
@@ -83,8 +84,9 @@ Enqueued enqueued_by(const std::function<void()>& call) {
   return result;
 }
 
-std::int64_t num_repeated_elements() { return 10'000'019; }
-int num_repeats() { return 100; }
+// compute-sanitizer, for whose sake there is a stride, takes tens of times as long.
+std::int64_t num_repeated_elements() { return 10'000'019 / static_cast<std::int64_t>(kCaseStride); }
+int num_repeats() { return kCaseStride == 1 ? 100 : 4; }
 std::int64_t num_large_elements() {
   const char* const text = std::getenv("CUQAT_LARGE_COUNT");
   return text == nullptr ? std::int64_t{1} << 31 : std::atoll(text);
