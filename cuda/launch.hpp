@@ -36,11 +36,11 @@ void launch(int num_blocks, std::size_t shared_bytes, const LaunchTarget& target
 /// Blocks for `num_items` items of which a thread takes `items_per_thread` at a time. Kernels
 /// stride over the rest, so a grid is never larger than what runs at once.
 ///
-/// How many blocks that is depends on the kernel's registers: on sm_90 2 to 7 of the 8 that the
-/// threads alone would allow. A grid of 8 for all of them would end in a wave that fills a part of
-/// the device (3 fit, 2 are left), and __launch_bounds__ for as few as 3 makes ptxas spill. So the
-/// runtime is asked at each launch, as CUB does: the answer is computed on the host from what is
-/// loaded, nothing is waited for, and it may be asked while a stream is captured.
+/// How many blocks that is depends on the kernel's registers: on sm_90 from 2 to all 8 of those
+/// that the threads alone would allow. A grid of 8 for all of them would end in a wave that fills a
+/// part of the device (3 fit, 2 are left), and __launch_bounds__ for as few as 3 makes ptxas spill.
+/// So the runtime is asked at each launch, as CUB does: the answer is computed on the host from
+/// what is loaded, nothing is waited for, and it may be asked while a stream is captured.
 template <typename... Parameters>
 int streaming_grid(std::int64_t num_items, int items_per_thread, std::size_t shared_bytes,
                    const LaunchTarget& target, void (*kernel)(Parameters...)) {

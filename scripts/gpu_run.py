@@ -152,8 +152,8 @@ def print_summary(result: dict) -> None:
         if "error" in row:
             print(f"  {name:72} {row['error']}")
         else:
-            print(f"  {name:72} {row['median_us']:9.1f} us  {row['percent_of_copy']:6.1f} % of copy"
-                  f"  {row['percent_of_read']:6.1f} % of read")
+            of = "copy" if row["bytes_written"] or "percent_of_read" not in row else "read"
+            print(f"  {name:72} {row['median_us']:9.1f} us {row['percent_of_' + of]:7.1f} % of {of}")
 
 
 def main() -> int:

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Compiles every kernel for the given architectures. A warning is an error, and so is a register
-# spill. No GPU is needed.
+# spill. No GPU is needed. What ptxas says stays in SCRATCH_FOLDER/ptxas_*.log (kernel_resources.py
+# reads it).
 # Usage: kernels_under_nvcc.sh NVCC SOURCE_FOLDER SCRATCH_FOLDER ARCHITECTURE...
 set -eu
 nvcc=$1
 source=$2
 scratch=$3
 shift 3
-log=$scratch/ptxas.log
 status=0
 compile() {
   "$nvcc" -std=c++20 -fmad=false -Werror all-warnings -Xcompiler -Wall,-Wextra \
@@ -22,6 +22,7 @@ for header in "$source"/cuda/*.cuh "$source"/cuda/*.hpp; do
 done
 for architecture in "$@"; do
   for file in "$source"/cuda/*.cu; do
+    log=$scratch/ptxas_sm_${architecture}_$(basename "$file" .cu).log
     if ! compile "-arch=sm_$architecture" -Xptxas -v -c -o "$scratch/kernels.o" "$file" \
         > "$log" 2>&1; then
       cat "$log"

@@ -1,0 +1,294 @@
+"""The rows on a GPU in what a user would pick instead: PyTorch, eager and compiled.
+
+Measured as cuqat's own rows are (bench/gpu/measure.hpp): in turns with a copy of the bytes that must
+be moved, by events on the device, medians of at least 30 samples; a turn whose copies before and
+after differ by more than 3 % is dropped. scripts/gpu_check.sh --peers runs this.
+
+--dry-run: no GPU and no times; runs every row on the CPU with few elements and compares the results
+of its ways. Outputs that two ways share have the same shape and type, and differ by a step at most.
+"""
+import argparse
+import json
+import statistics
+import sys
+
+import torch
+
+COLUMNS = 16384  # as bench/gpu/matrix.hpp
+INT8_SCALE = 3.8906 / 127.5
+E4M3_MAX = 448.0
+E4M3_SCALE = 5.0 / E4M3_MAX
+E4M3 = torch.float8_e4m3fn
+TURNS = 40
+SAMPLES = 30
+MOST_ROUNDS = 4
+MOST_DRIFT = 0.03
+aten = torch.ops.aten
+
+
+class Row:
+    """`ways` are functions of no arguments by library; `read` and `written` bytes that must be."""
+
+    def __init__(self, name, elements, read, written, step, **ways):
+        self.name, self.elements, self.read, self.written = name, elements, read, written
+        self.step = step  # by which elements of two ways may differ: roundings of x / s and x * (1 / s)
+        self.ways = ways
+
+
+def compiled(function):
+    return torch.compile(function, dynamic=False)
+
+
+def int8_eager(x, scale):
+    y, mask = aten.fake_quantize_per_tensor_affine_cachemask(x, scale, 0, -128, 127)
+    return y, mask, *torch.aminmax(x)
+
+
+def int8_written_out(x, scale):
+    """As one would write it for torch.compile; scale is a tensor."""
+    code = torch.round(x.float() / scale)
+    y = (torch.clamp(code, -128, 127) * scale).to(x.dtype)
+    return y, (code >= -128) & (code <= 127), *torch.aminmax(x)
+
+
+def channel_eager(x, scale, axis):
+    zero = torch.zeros_like(scale, dtype=torch.int32)
+    y, mask = aten.fake_quantize_per_channel_affine_cachemask(x, scale, zero, axis, -128, 127)
+    return y, mask, *torch.aminmax(x)
+
+
+def int4_groups(x, group):
+    groups = x.float().view(-1, group)
+    scale = groups.abs().amax(1, keepdim=True) / 7
+    scale = torch.where(scale == 0, 1.0, scale)
+    return (torch.clamp(torch.round(groups / scale), -8, 7) * scale).to(x.dtype).view_as(x), scale
+
+
+def e4m3_cast(x, scale):
+    return torch.clamp(x.float() / scale, -E4M3_MAX, E4M3_MAX).to(E4M3)
+
+
+def e4m3_rows(x):
+    scale = x.float().abs().amax(1, keepdim=True) / E4M3_MAX
+    return e4m3_cast(x, scale), scale
+
+
+def int8_rows(x):
+    scale = x.float().abs().amax(1, keepdim=True) / 127
+    return torch.clamp(torch.round(x.float() / scale), -128, 127).to(torch.int8), scale
+
+
+def tensor_statistics(x):
+    low, high = torch.aminmax(x)
+    return low, high, torch.isfinite(x).sum(), (x == 0).sum()
+
+
+def forward_rows(x, n):
+    scale = torch.tensor(INT8_SCALE, device=x.device)
+    one_pass = compiled(int8_written_out)
+    yield lambda: Row("1 fake_quantize int8 bf16 tensor, mask and statistics", n, 2 * n,
+                      2 * n + n // 8, INT8_SCALE, torch=lambda: int8_eager(x, INT8_SCALE),
+                      torch_compile=lambda: one_pass(x, scale))
+    yield lambda: Row("1 fake_quantize int8 bf16 tensor", n, 2 * n, 2 * n, INT8_SCALE,
+                      torch=lambda: torch.fake_quantize_per_tensor_affine(x, INT8_SCALE, 0, -128,
+                                                                          127))
+    for axis in (0, 1):
+        scales = torch.full((x.shape[axis],), INT8_SCALE, device=x.device)
+        broadcast = scales.view(-1, 1) if axis == 0 else scales.view(1, -1)
+        yield lambda axis=axis, scales=scales, broadcast=broadcast: Row(
+            f"2 fake_quantize int8 bf16 channel {axis}, mask and statistics", n, 2 * n,
+            2 * n + n // 8, INT8_SCALE, torch=lambda: channel_eager(x, scales, axis),
+            torch_compile=lambda: one_pass(x, broadcast))
+    for group in (32, 128):
+        groups = compiled(int4_groups)
+        yield lambda group=group, groups=groups: Row(
+            f"3 fake_quantize int4 bf16 groups of {group}, dynamic", n, 2 * n, 2 * n + 4 * n // group,
+            1.0, torch=lambda: int4_groups(x, group), torch_compile=lambda: groups(x, group))
+
+
+def backward_rows(x, n):
+    def from_x(dy, x, scale):
+        code = torch.round(x.float() / scale)
+        return torch.where((code >= -128) & (code <= 127), dy, 0)
+
+    dy = x.clone()
+    scale = torch.tensor(INT8_SCALE, device=x.device)
+    mask = aten.fake_quantize_per_tensor_affine_cachemask(x, INT8_SCALE, 0, -128, 127)[1]
+    leaf = x.clone().requires_grad_()
+    y = torch.fake_quantize_per_tensor_affine(leaf, INT8_SCALE, 0, -128, 127)
+    from_x_compiled = compiled(from_x)
+    yield lambda: Row("4 straight-through int8 bf16 from x", n, 4 * n, 2 * n, 0.0,
+                      torch_compile=lambda: from_x_compiled(dy, x, scale))
+    yield lambda: Row("4 straight-through bf16 from mask", n, 2 * n + n // 8, 2 * n, 0.0,
+                      torch_autograd=lambda: torch.autograd.grad(y, leaf, dy, retain_graph=True)[0],
+                      torch=lambda: aten.fake_quantize_per_tensor_affine_cachemask_backward(dy, mask))
+    in_place = dy.clone()
+    clipped = n // 10_000 * 32
+    yield lambda: Row("4 straight-through bf16 from mask in place", n, n // 8 + clipped, clipped, 0.0,
+                      torch=lambda: in_place.mul_(mask))
+
+
+def cast_rows(x, n):
+    scale = torch.tensor(E4M3_SCALE, device=x.device)
+    cast = compiled(e4m3_cast)
+    with_amax = lambda x, scale: (e4m3_cast(x, scale), x.abs().amax())
+    cast_with_amax = compiled(with_amax)
+    yield lambda: Row("5 quantize e4m3 bf16 tensor", n, 2 * n, n, 32.0,
+                      torch=lambda: e4m3_cast(x, scale), torch_compile=lambda: cast(x, scale))
+    yield lambda: Row("5 quantize e4m3 bf16 tensor, then statistics", n, 2 * n, n, 32.0,
+                      torch=lambda: with_amax(x, scale),
+                      torch_compile=lambda: cast_with_amax(x, scale))
+    for name, function, step in (("e4m3", e4m3_rows, 32.0), ("int8", int8_rows, 1.0)):
+        fast = compiled(function)
+        yield lambda name=name, function=function, step=step, fast=fast: Row(
+            f"6 quantize {name} bf16 rows, dynamic", n, 2 * n, n + 4 * x.shape[0], step,
+            torch=lambda: function(x), torch_compile=lambda: fast(x))
+    statistics_compiled = compiled(tensor_statistics)
+    yield lambda: Row("7 statistics bf16 tensor", n, 2 * n, 0, 0.0,
+                      torch=lambda: tensor_statistics(x),
+                      torch_compile=lambda: statistics_compiled(x))
+
+
+def small_rows(x, n):
+    weights = x.view(-1)[:n // 300 * 300].view(300, -1, 64).unbind()
+    scales = [torch.full((w.shape[0],), INT8_SCALE, device=x.device) for w in weights]
+    zeros = [torch.zeros_like(s, dtype=torch.int32) for s in scales]
+    moved = sum(w.numel() for w in weights)
+    yield lambda: Row("16 fake_quantize int8 bf16 300 weights", moved, 2 * moved, 2 * moved,
+                      INT8_SCALE,
+                      torch=lambda: [torch.fake_quantize_per_channel_affine(w, s, z, 0, -128, 127)
+                                     for w, s, z in zip(weights, scales, zeros)])
+
+
+def all_rows(x):
+    """Makers of rows: their buffers live while the row does."""
+    n = x.numel()
+    small = x.view(-1)[:min(n, 300 * 64 * 1024)]
+    for rows in (forward_rows, backward_rows, cast_rows):
+        yield from rows(x, n)
+    yield from small_rows(small, small.numel() // (300 * 64) * (300 * 64))
+
+
+def normal_matrix(count, device):
+    period = torch.randn(1 << 20, generator=torch.Generator().manual_seed(17)).to(torch.bfloat16)
+    rows = max(count // COLUMNS, 1)
+    repeats = rows * COLUMNS // period.numel() + 1
+    return period.to(device).repeat(repeats)[:rows * COLUMNS].view(rows, COLUMNS)
+
+
+def quartiles(values):
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return middle, high - low
+
+
+def measure(way, row):
+    """Microseconds and percent of a copy, with their interquartile ranges, and counts."""
+    half = max((row.read + row.written) // 2, 1)
+    source = torch.ones(half, dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(source)
+    copy = lambda: target.copy_(source)
+    for _ in range(3):
+        way()
+        copy()
+    times, percents, dropped = [], [], 0
+    for _ in range(MOST_ROUNDS):
+        events = []
+
+        def timed(work):
+            begin = torch.cuda.Event(enable_timing=True)
+            end = torch.cuda.Event(enable_timing=True)
+            begin.record()
+            work()
+            end.record()
+            events.append((begin, end))
+
+        timed(copy)
+        for _ in range(TURNS):
+            timed(way)
+            timed(copy)
+        torch.cuda.synchronize()
+        spans = [begin.elapsed_time(end) * 1e3 for begin, end in events]
+        for before, time, after in zip(spans[0::2], spans[1::2], spans[2::2]):
+            if abs(after - before) > MOST_DRIFT * min(before, after):
+                dropped += 1
+                continue
+            times.append(time)
+            percents.append(50 * (before + after) / time)
+        if len(times) >= SAMPLES:
+            break
+    if len(times) < SAMPLES:
+        raise RuntimeError(f"{dropped} turns dropped")
+    return quartiles(times), quartiles(percents), len(times), dropped
+
+
+def measured_row(row, library, way):
+    result = {"row": row.name, "library": library, "cache": "cold"}
+    try:
+        time, percent, samples, dropped = measure(way, row)
+    except Exception as error:  # whatever a peer cannot do is a row without figures
+        lines = str(error).splitlines() or [type(error).__name__]
+        return result | {"error": f"NOT MEASURED: {lines[0]}"}
+    return result | {
+        "median_us": round(time[0], 3), "iqr_us": round(time[1], 3),
+        "percent_of_copy": round(percent[0], 3), "percent_of_copy_iqr": round(percent[1], 3),
+        "elements": row.elements, "bytes_read": row.read, "bytes_written": row.written,
+        "samples": samples, "dropped": dropped,
+    }
+
+
+def tensors_of(output):
+    return [output] if isinstance(output, torch.Tensor) else list(output)
+
+
+def disagreement(row):
+    """Empty, or how two ways of a row differ."""
+    (first, *others) = [(library, tensors_of(way())) for library, way in row.ways.items()]
+    for library, tensors in others:
+        if len(tensors) != len(first[1]):
+            return f"{library}: {len(tensors)} outputs, {first[0]}: {len(first[1])}"
+        for a, b in zip(first[1], tensors):
+            if a.shape != b.shape or a.dtype != b.dtype:
+                return f"{library}: {b.dtype} {list(b.shape)}, {first[0]}: {a.dtype} {list(a.shape)}"
+            if a.dtype == torch.bool:
+                continue  # an element at the border may round either way
+            difference = (a.double() - b.double()).abs().max().item()
+            if not difference <= row.step * 1.01:
+                return f"{library} and {first[0]} differ by {difference}"
+    return ""
+
+
+def dry_run():
+    failed = False
+    for make in all_rows(normal_matrix(40 * COLUMNS, "cpu")):
+        row = make()
+        problem = disagreement(row)
+        failed |= bool(problem)
+        print(f"{row.name:64} {', '.join(row.ways):32} {problem or 'agree'}", flush=True)
+    return 1 if failed else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=1 << 28)
+    parser.add_argument("--json")
+    parser.add_argument("--dry-run", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.dry_run:
+        return dry_run()
+    if not torch.cuda.is_available():
+        print("SKIPPED, NOTHING WAS MEASURED: PyTorch finds no GPU")
+        return 77
+    rows = []
+    for make in all_rows(normal_matrix(arguments.count, "cuda")):
+        row = make()
+        for library, way in row.ways.items():
+            rows.append(measured_row(row, library, way))
+            print(json.dumps(rows[-1]), flush=True)
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump(rows, file, indent=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
