@@ -19,15 +19,12 @@
 
 namespace cuqat::gpu {
 
-/// clip_mask may be null. With statistics the scratch and the result are set.
-template <typename Scales, bool kWithStatistics>
-__global__ void fake_quantize_kernel(PackLayout layout, ScaleMap map,
-                                     typename Scales::Quantizer quantizer, const void* x, void* y,
-                                     std::uint8_t* clip_mask, ReductionScratch scratch,
-                                     Statistics* statistics) {
+/// The packs of a sequence. clip_mask may be null.
+template <bool kWithStatistics, typename Scales, typename Seen>
+__device__ inline void fake_quantize_packs(const PackLayout& layout, const PackSequence& sequence,
+                                           const Scales& scales, const void* x, void* y,
+                                           std::uint8_t* clip_mask, Seen& seen) {
   using T = typename Scales::Element;
-  const Scales scales(quantizer, map);
-  ThreadStatistics<scalar::ComputeType<T>> seen;
   const auto finish = [&](const PackSpan& span, const FakeQuantizedPack<T>& pack,
                           std::int64_t number) {
     store_pack(y, span, pack.y);
@@ -46,7 +43,18 @@ __global__ void fake_quantize_kernel(PackLayout layout, ScaleMap map,
     if constexpr (kWithStatistics) seen.add(span, pack);
     finish(span, fake_quantize_elements(scales, span, pack), number);
   };
-  for_each_pack<T>(layout, x, scales.sequence(), quick, slow);
+  for_each_pack<T>(layout, x, sequence, quick, slow);
+}
+
+/// With statistics the scratch and the result are set.
+template <typename Scales, bool kWithStatistics>
+__global__ void fake_quantize_kernel(PackLayout layout, ScaleMap map,
+                                     typename Scales::Quantizer quantizer, const void* x, void* y,
+                                     std::uint8_t* clip_mask, ReductionScratch scratch,
+                                     Statistics* statistics) {
+  const Scales scales(quantizer, map);
+  ThreadStatistics<scalar::ComputeType<typename Scales::Element>> seen;
+  fake_quantize_packs<kWithStatistics>(layout, scales.sequence(), scales, x, y, clip_mask, seen);
   if constexpr (kWithStatistics) {
     reduce_statistics(seen.result(), layout.count, scratch, statistics);
   }

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <optional>
 #include <source_location>
+#include <span>
+#include <vector>
 
 #include "cuqat/device_observers.hpp"
 #include "cuqat/fake_quant.hpp"
@@ -68,6 +70,23 @@ void launch_dequantize(const DeviceScaledTensor& tensor, const std::uint8_t* cod
 void launch_fake_quantize(const DeviceScaledTensor& tensor, const void* x, void* y,
                           std::uint8_t* clip_mask, Statistics* statistics,
                           const LaunchTarget& target);
+/// One tensor of a batch; clip_mask may be null.
+struct FakeQuantizeWork {
+  DeviceScaledTensor tensor;
+  const void* x;
+  void* y;
+  std::uint8_t* clip_mask;
+};
+/// What a launch of a batch reads from device memory.
+struct FakeQuantizeBatchTable {
+  std::vector<std::byte> bytes;
+  std::size_t tiles_offset = 0;
+  std::int64_t num_tiles = 0;
+};
+FakeQuantizeBatchTable fake_quantize_batch_table(std::span<const FakeQuantizeWork> works);
+void launch_fake_quantize_batch(DType dtype, const Quantizer& quantizer, const void* table,
+                                std::size_t tiles_offset, std::int64_t num_tiles,
+                                const LaunchTarget& target);
 /// dx may be dy.
 void launch_fake_quantize_backward(const DeviceScaledTensor& tensor, const void* dy, const void* x,
                                    void* dx, const LaunchTarget& target);

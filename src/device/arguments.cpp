@@ -117,4 +117,22 @@ gpu::DeviceScaledTensor check_scaled(DType dtype, const Shape& shape,
   return tensor;
 }
 
+gpu::FakeQuantizeWork check_fake_quantize(const ConstDeviceTensorView& x,
+                                          const DeviceQuantParams& params,
+                                          const DeviceTensorView& y,
+                                          const DeviceSpan<std::uint8_t>& clip_mask,
+                                          const DeviceContext& context) {
+  check_device_view("x", x, context);
+  const gpu::DeviceScaledTensor tensor = check_scaled(x.dtype(), x.shape(), params, context);
+  check_alike("y", as_plain(y), "x", as_plain(x));
+  check_device_view("y", y, context);
+  check_in_place_or_disjoint({"y", as_plain(y)}, {"x", as_plain(x)});
+  if (clip_mask.empty()) return {tensor, x.data(), y.data(), nullptr};
+  check_device_span("clip_mask", clip_mask, clip_mask_bytes(x.count()), "as clip_mask_bytes says",
+                    context);
+  check_disjoint({"clip_mask", as_plain(clip_mask)}, {"x", as_plain(x)});
+  check_disjoint({"clip_mask", as_plain(clip_mask)}, {"y", as_plain(y)});
+  return {tensor, x.data(), y.data(), clip_mask.data()};
+}
+
 }  // namespace cuqat::detail

@@ -73,4 +73,11 @@ gpu::DeviceScaledTensor unscaled_tensor(DType dtype, const Shape& shape,
 gpu::DeviceScaledTensor check_scaled(DType dtype, const Shape& shape,
                                      const DeviceQuantParams& params, const DeviceContext& context);
 
+/// Checked arguments of fake_quantize; an empty mask becomes null.
+gpu::FakeQuantizeWork check_fake_quantize(const ConstDeviceTensorView& x,
+                                          const DeviceQuantParams& params,
+                                          const DeviceTensorView& y,
+                                          const DeviceSpan<std::uint8_t>& clip_mask,
+                                          const DeviceContext& context);
+
 }  // namespace cuqat::detail

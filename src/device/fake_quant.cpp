@@ -84,24 +84,13 @@ void dequantize(DeviceSpan<const std::uint8_t> codes, const DeviceQuantParams& p
 void fake_quantize(ConstDeviceTensorView x, const DeviceQuantParams& params, DeviceTensorView y,
                    const FakeQuantizeExtras& extras, const DeviceContext& context,
                    StreamRef stream) {
-  detail::check_device_view("x", x, context);
-  const auto tensor = detail::check_scaled(x.dtype(), x.shape(), params, context);
-  detail::check_alike("y", as_plain(y), "x", as_plain(x));
-  detail::check_device_view("y", y, context);
-  detail::check_in_place_or_disjoint({"y", as_plain(y)}, {"x", as_plain(x)});
-  if (!extras.clip_mask.empty()) {
-    detail::check_device_span("extras.clip_mask", extras.clip_mask, clip_mask_bytes(x.count()),
-                              "as clip_mask_bytes says", context);
-    detail::check_disjoint({"extras.clip_mask", as_plain(extras.clip_mask)}, {"x", as_plain(x)});
-    detail::check_disjoint({"extras.clip_mask", as_plain(extras.clip_mask)}, {"y", as_plain(y)});
-  }
+  const auto work = detail::check_fake_quantize(x, params, y, extras.clip_mask, context);
   if (extras.statistics != nullptr) {
     detail::check_device_pointer("extras.statistics", extras.statistics, sizeof(Statistics),
                                  context);
     detail::check_alignment("extras.statistics", extras.statistics, alignof(Statistics));
   }
-  std::uint8_t* const clip_mask = extras.clip_mask.empty() ? nullptr : extras.clip_mask.data();
-  gpu::launch_fake_quantize(tensor, x.data(), y.data(), clip_mask, extras.statistics,
+  gpu::launch_fake_quantize(work.tensor, x.data(), y.data(), work.clip_mask, extras.statistics,
                             context.state().target(stream));
 }
 

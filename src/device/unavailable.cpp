@@ -3,6 +3,7 @@
 
 #include "cuqat/device_dynamic_quant.hpp"
 #include "cuqat/device_fake_quant.hpp"
+#include "cuqat/device_fake_quant_batch.hpp"
 #include "cuqat/device_observers.hpp"
 #include "cuqat/device_statistics.hpp"
 #include "cuqat/error.hpp"
@@ -17,6 +18,7 @@ namespace {
 }  // namespace
 
 struct DeviceContext::State {};
+struct FakeQuantizeBatch::State {};
 
 DeviceContext::DeviceContext(const Options&) { unavailable(); }
 DeviceContext::~DeviceContext() = default;
@@ -67,6 +69,13 @@ void fake_quantize_dynamic(ConstDeviceTensorView, const DynamicQuantization&, De
                            const DeviceScales&, const DeviceContext&, StreamRef) {
   unavailable();
 }
+FakeQuantizeBatch::FakeQuantizeBatch(std::span<const FakeQuantizeItem>, const DeviceContext&) {
+  unavailable();
+}
+FakeQuantizeBatch::~FakeQuantizeBatch() = default;
+FakeQuantizeBatch::FakeQuantizeBatch(FakeQuantizeBatch&&) noexcept = default;
+FakeQuantizeBatch& FakeQuantizeBatch::operator=(FakeQuantizeBatch&&) noexcept = default;
+void FakeQuantizeBatch::run(const DeviceContext&, StreamRef) const { unavailable(); }
 void minmax_scales(DeviceSpan<const Statistics>, const Quantizer&, bool, const DeviceScales&,
                    const DeviceContext&, StreamRef) {
   unavailable();

@@ -101,7 +101,7 @@ TEST_F(DeviceErrors, WhatDoesNotFitTogetherIsNamed) {
         wrong.clip_mask = {wrong.clip_mask.data(), 124};
         fake_quantize(x(), params(), y(), wrong, context(), stream());
       },
-      {"extras.clip_mask.size()", "124", "125"});
+      {"clip_mask.size()", "124", "125"});
   expect_invalid(
       [&] {
         quantize(x(), params(), {static_cast<std::uint8_t*>(y_), 500}, CodeLayout::kNibbles,
