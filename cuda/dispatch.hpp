@@ -140,7 +140,7 @@ inline ScaleTerms scale_terms(const DeviceScaledTensor& tensor) {
   terms.rows_per_scale = repeats ? count / map.row_length : 1;
   const std::int64_t most = map.run_length * terms.rows_per_scale;
   terms.chunks_per_scale = num_chunks(most);
-  terms.by_strips = map.is_periodic && map.run_length == 1 && map.runs_per_row >= kLeastStrip;
+  terms.by_strips = map.run_length == 1 && tensor.num_scales >= kLeastStrip;
   if (terms.by_strips) terms.num_parts = (tensor.num_scales - 1) / kStripScales + 1;
   terms.by_parts = Divider(terms.num_parts);
   terms.by_runs_per_row = Divider(map.runs_per_row);

@@ -93,8 +93,8 @@ __device__ inline void add(GradientSums& sums, const GradientSums& other) {
   sums.zero_point += other.zero_point;
 }
 
-/// One scale's part of the elements' work: adds their terms and writes their gradients. A scale of
-/// 0 passes x through, so it has no terms.
+/// The elements of one scale: adds their terms to a lane and writes their gradients. A scale of 0
+/// passes x through, and its terms are 0.
 template <typename T, typename Q>
 class ElementGradients {
   using C = scalar::ComputeType<T>;

@@ -6,8 +6,9 @@
 // what it has seen of its scale. The results start as those of no elements, from a kernel of its
 // own.
 //
-// Bytes moved: sizeof(T) an element, and 56 a scale or, by atomics, 32 and those of what is counted
-// a chunk. Bound by memory.
+// Bytes moved: sizeof(T) an element and 56 a scale; where scales have several chunks or are read in
+// strips, 56 more and, for each chunk or thread, an atomic for each extreme and each count that is
+// not 0. Bound by memory.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -19,6 +19,7 @@ TEST_F(DeviceReductionOnAStream, OperationsLeaveTheCounterOfReductionsAlone) {
   auto* const of_tensor = reinterpret_cast<Statistics*>(whole.get());
   std::vector<std::byte> expected;
   for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(cudaMemset(whole.get(), 0, sizeof(Statistics)), cudaSuccess);
     statistics(x(), of_tensor, context(), stream());
     run_learned();
     wait();

@@ -169,6 +169,9 @@ __global__ void atomics_kernel(int* i, unsigned* u, long long* l, unsigned long 
   atomicAnd(&u[1], ~(1u << t % 32));
   atomicMin(&l[0], -(1ll << 40) - t);
   atomicMax(&l[1], (1ll << 40) + t);
+  // Unsigned: numbers with the upper bit set are the large ones.
+  atomicMin(&w[1], (1ull << 63) + static_cast<unsigned>(t));
+  atomicMax(&w[2], (1ull << 63) + static_cast<unsigned>(t));
   atomicExch(&u[2], 7u);
   // An add made of a loop around compare-and-swap.
   unsigned long long seen = atomicCAS(w, 0, 0);
@@ -197,13 +200,13 @@ TEST_P(Orders, UpdateByAtomicsOfEveryType) {
   const DeviceArray<int> i(3);
   const DeviceArray<unsigned> u(std::vector<unsigned>{0, kAll, 0});
   const DeviceArray<long long> l(2);
-  const DeviceArray<unsigned long long> w(1);
+  const DeviceArray<unsigned long long> w(std::vector<unsigned long long>{0, ~0ull, 1});
   ASSERT_EQ(launch(atomics_kernel, 1, 64, 0, i.get(), u.get(), l.get(), w.get()), cudaSuccess);
   ASSERT_EQ(wait(), cudaSuccess) << fault();
   EXPECT_EQ(i.content(), (std::vector<int>{-63, 63, -64}));
   EXPECT_EQ(u.content(), (std::vector<unsigned>{kAll, 0, 7}));
   EXPECT_EQ(l.content(), (std::vector<long long>{-(1ll << 40) - 63, (1ll << 40) + 63}));
-  EXPECT_EQ(w.content()[0], 192ull);
+  EXPECT_EQ(w.content(), (std::vector<unsigned long long>{192, 1ull << 63, (1ull << 63) + 63}));
 }
 
 TEST(DeviceFunctions, CountBits) {
