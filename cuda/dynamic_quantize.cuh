@@ -250,7 +250,7 @@ template <typename T, typename Q, typename Write>
 __global__ void dynamic_quantize_by_blocks_kernel(GroupLayout layout, RangeRule rule, Q quantizer,
                                                   const void* x, ScaleOutput output, Write write) {
   using C = scalar::ComputeType<T>;
-  constexpr int kHeld = kHeldPacks<T>;
+  constexpr int kHeld = 2 * kHeldPacks<T>;  // rows of up to 32 KiB
   const std::int64_t threads = blockDim.x;
   for (std::int64_t group = blockIdx.x; group < layout.num_groups; group += gridDim.x) {
     const auto span = layout.span(group);

@@ -62,8 +62,9 @@ struct LaunchTarget {
 /// Bytes of workspace that a reduction takes; they are zero before its first launch.
 std::size_t reduction_workspace_bytes(int num_multiprocessors);
 
+/// statistics may be null.
 void launch_quantize(const DeviceScaledTensor& tensor, const void* x, std::uint8_t* codes,
-                     CodeLayout layout, const LaunchTarget& target);
+                     CodeLayout layout, Statistics* statistics, const LaunchTarget& target);
 void launch_dequantize(const DeviceScaledTensor& tensor, const std::uint8_t* codes,
                        CodeLayout layout, void* y, const LaunchTarget& target);
 /// clip_mask and statistics may be null. y may be x.

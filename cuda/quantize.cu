@@ -7,17 +7,23 @@
 namespace cuqat::gpu {
 
 void launch_quantize(const DeviceScaledTensor& tensor, const void* x, std::uint8_t* codes,
-                     CodeLayout code_layout, const LaunchTarget& target) {
+                     CodeLayout code_layout, Statistics* statistics, const LaunchTarget& target) {
   const std::int64_t count = tensor.shape.count();
-  if (count == 0) return;
+  if (count == 0) {
+    if (statistics != nullptr) launch_statistics(tensor.dtype, 0, x, statistics, target);
+    return;
+  }
+  const ReductionScratch scratch =
+      statistics == nullptr ? ReductionScratch{} : reduction_scratch(target.workspace);
+  const std::size_t shared_bytes = statistics == nullptr ? 0 : sizeof(StatisticsStorage);
   const ScaleMap map = scale_map(tensor);
   with_kernel_types(tensor.dtype, tensor.quantizer, [&](auto type, const auto& quantizer) {
     using T = typename decltype(type)::Type;
     with_scales<T>(map, quantizer, count, target, [&](auto scales, bool from_start) {
       using Scales = typename decltype(scales)::Type;
       const auto run = [&](auto kernel, const PackLayout& layout) {
-        launch_streaming(layout.num_packs, kPacksInFlight<T>, 0, target, kernel, layout, map,
-                         quantizer, x, codes);
+        launch_streaming(layout.num_packs, kPacksInFlight<T>, shared_bytes, target, kernel, layout,
+                         map, quantizer, x, codes, scratch, statistics);
       };
       if (code_layout == CodeLayout::kBytes) {
         run(&quantize_kernel<Scales>,

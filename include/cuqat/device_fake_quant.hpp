@@ -46,6 +46,15 @@ void quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
               DeviceSpan<std::uint8_t> codes, CodeLayout layout, const DeviceContext& context,
               StreamRef stream);
 
+/// The same, and the statistics of x in the same read.
+/// Shape:  statistics one Statistics in device memory, 8-byte aligned.
+/// Order:  on the stream. It uses the context's scratch memory.
+/// Agrees: bit for bit with every backend.
+/// @throws as quantize.
+void quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
+              DeviceSpan<std::uint8_t> codes, CodeLayout layout, Statistics* statistics,
+              const DeviceContext& context, StreamRef stream);
+
 /// y = dequantize(codes).
 /// Shape:  codes exactly codes_bytes(y.count(), layout).
 /// Values: as the host function.

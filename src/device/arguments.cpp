@@ -39,6 +39,12 @@ void check_device_pointer(std::string_view name, const void* data, std::size_t b
   }
 }
 
+void check_statistics(std::string_view name, const Statistics* statistics,
+                      const DeviceContext& context) {
+  check_device_pointer(name, statistics, sizeof(Statistics), context);
+  check_alignment(name, statistics, alignof(Statistics));
+}
+
 void check_device_codes(DeviceSpan<const std::uint8_t> codes, std::int64_t count, Format format,
                         CodeLayout layout, const DeviceContext& context) {
   const auto size = static_cast<std::size_t>(codes.size());

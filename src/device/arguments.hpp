@@ -28,6 +28,10 @@ void check_device_pointer(std::string_view name, const void* data, std::size_t b
 
 void check_alignment(std::string_view name, const void* data, std::size_t alignment);
 
+/// One Statistics that the device writes.
+void check_statistics(std::string_view name, const Statistics* statistics,
+                      const DeviceContext& context);
+
 template <bool IsConst>
 void check_device_view(std::string_view name,
                        const BasicTensorView<IsConst, MemorySpace::kDevice>& view,

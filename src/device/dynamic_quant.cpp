@@ -77,7 +77,7 @@ void quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& how,
   } else {
     find_scales(dynamic, x, context, stream);
   }
-  gpu::launch_quantize(dynamic.scaled(), x.data(), codes.data(), layout, target);
+  gpu::launch_quantize(dynamic.scaled(), x.data(), codes.data(), layout, nullptr, target);
 }
 
 void fake_quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& how,

@@ -59,16 +59,34 @@ void check_learned(const gpu::DeviceScaledTensor& tensor,
   }
 }
 
+gpu::DeviceScaledTensor check_quantize(const ConstDeviceTensorView& x,
+                                       const DeviceQuantParams& params,
+                                       const DeviceSpan<std::uint8_t>& codes, CodeLayout layout,
+                                       const DeviceContext& context) {
+  detail::check_device_view("x", x, context);
+  const auto tensor = detail::check_scaled(x.dtype(), x.shape(), params, context);
+  detail::check_device_codes(codes, x.count(), params.quantizer.format, layout, context);
+  detail::check_disjoint({"codes", as_plain(codes)}, {"x", as_plain(x)});
+  return tensor;
+}
+
 }  // namespace
 
 void quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
               DeviceSpan<std::uint8_t> codes, CodeLayout layout, const DeviceContext& context,
               StreamRef stream) {
-  detail::check_device_view("x", x, context);
-  const auto tensor = detail::check_scaled(x.dtype(), x.shape(), params, context);
-  detail::check_device_codes(codes, x.count(), params.quantizer.format, layout, context);
-  detail::check_disjoint({"codes", as_plain(codes)}, {"x", as_plain(x)});
-  gpu::launch_quantize(tensor, x.data(), codes.data(), layout, context.state().target(stream));
+  const auto tensor = check_quantize(x, params, codes, layout, context);
+  gpu::launch_quantize(tensor, x.data(), codes.data(), layout, nullptr,
+                       context.state().target(stream));
+}
+
+void quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
+              DeviceSpan<std::uint8_t> codes, CodeLayout layout, Statistics* statistics,
+              const DeviceContext& context, StreamRef stream) {
+  const auto tensor = check_quantize(x, params, codes, layout, context);
+  detail::check_statistics("statistics", statistics, context);
+  gpu::launch_quantize(tensor, x.data(), codes.data(), layout, statistics,
+                       context.state().target(stream));
 }
 
 void dequantize(DeviceSpan<const std::uint8_t> codes, const DeviceQuantParams& params,
@@ -86,9 +104,7 @@ void fake_quantize(ConstDeviceTensorView x, const DeviceQuantParams& params, Dev
                    StreamRef stream) {
   const auto work = detail::check_fake_quantize(x, params, y, extras.clip_mask, context);
   if (extras.statistics != nullptr) {
-    detail::check_device_pointer("extras.statistics", extras.statistics, sizeof(Statistics),
-                                 context);
-    detail::check_alignment("extras.statistics", extras.statistics, alignof(Statistics));
+    detail::check_statistics("extras.statistics", extras.statistics, context);
   }
   gpu::launch_fake_quantize(work.tensor, x.data(), y.data(), work.clip_mask, extras.statistics,
                             context.state().target(stream));

@@ -31,6 +31,10 @@ void quantize(ConstDeviceTensorView, const DeviceQuantParams&, DeviceSpan<std::u
               const DeviceContext&, StreamRef) {
   unavailable();
 }
+void quantize(ConstDeviceTensorView, const DeviceQuantParams&, DeviceSpan<std::uint8_t>, CodeLayout,
+              Statistics*, const DeviceContext&, StreamRef) {
+  unavailable();
+}
 void dequantize(DeviceSpan<const std::uint8_t>, const DeviceQuantParams&, DeviceTensorView,
                 CodeLayout, const DeviceContext&, StreamRef) {
   unavailable();

@@ -117,6 +117,22 @@ void run_quantize(const ScaledTensor& tensor, const void* x, std::uint8_t* codes
              stream());
   });
   device_codes.copy_back(codes);
+  const Statistics expected = cuqat::statistics(ConstTensorView(x, tensor.dtype, tensor.shape),
+                                                {Backend::named("reference"), 1});
+  Statistics found{-1, -1, -1, -1, -1, 0.0, 0.0};  // not the answer for no elements
+  DeviceCopy device_found(&found, sizeof(found));
+  const std::vector<std::uint8_t> before(bytes, 0x77);
+  DeviceCopy codes_again(before.data(), bytes);
+  run_on_device([&] {
+    quantize(view(device_x, tensor), scales.params(),
+             {codes_again.as<std::uint8_t>(), static_cast<std::int64_t>(bytes)}, layout,
+             device_found.as<Statistics>(), context(), stream());
+  });
+  device_found.copy_back(&found);
+  EXPECT_EQ(found, expected) << "the statistics in the same read";
+  std::vector<std::uint8_t> again(bytes);
+  codes_again.copy_back(again.data());
+  EXPECT_TRUE(std::equal(again.begin(), again.end(), codes)) << "codes with statistics";
 }
 
 void run_dequantize(const ScaledTensor& tensor, const std::uint8_t* codes, CodeLayout layout,
