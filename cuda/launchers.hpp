@@ -67,6 +67,10 @@ void launch_quantize(const DeviceScaledTensor& tensor, const void* x, std::uint8
                      CodeLayout layout, Statistics* statistics, const LaunchTarget& target);
 void launch_dequantize(const DeviceScaledTensor& tensor, const std::uint8_t* codes,
                        CodeLayout layout, void* y, const LaunchTarget& target);
+/// The shape has rank 2. codes may be null.
+void launch_quantize_transposed(const DeviceScaledTensor& tensor, const void* x,
+                                std::uint8_t* codes, std::uint8_t* codes_transposed,
+                                const LaunchTarget& target);
 /// clip_mask and statistics may be null. y may be x.
 void launch_fake_quantize(const DeviceScaledTensor& tensor, const void* x, void* y,
                           std::uint8_t* clip_mask, Statistics* statistics,

@@ -55,6 +55,18 @@ void quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
               DeviceSpan<std::uint8_t> codes, CodeLayout layout, Statistics* statistics,
               const DeviceContext& context, StreamRef stream);
 
+/// The codes of a matrix and those of its transpose in one read of it, as fake_quant.hpp says.
+/// Shape:  x of rank 2, [rows, columns]; codes exactly x.count(), or empty where only the transpose
+///         is wanted; codes_transposed exactly x.count(). Fastest where rows and columns are
+///         multiples of 16.
+/// Values: as quantize.
+/// Order:  on the stream.
+/// Agrees: bit for bit with every backend.
+/// @throws as quantize, where x has another rank, and where spans overlap.
+void quantize_transposed(ConstDeviceTensorView x, const DeviceQuantParams& params,
+                         DeviceSpan<std::uint8_t> codes, DeviceSpan<std::uint8_t> codes_transposed,
+                         const DeviceContext& context, StreamRef stream);
+
 /// y = dequantize(codes).
 /// Shape:  codes exactly codes_bytes(y.count(), layout).
 /// Values: as the host function.

@@ -43,6 +43,19 @@ std::size_t clip_mask_bytes(std::int64_t count);
 void quantize(ConstTensorView x, const QuantParams& params, std::span<std::uint8_t> codes,
               CodeLayout layout = CodeLayout::kBytes, const HostOptions& options = {});
 
+/// The codes of a matrix and those of its transpose from one read of it: what a matrix product and
+/// its gradients take, as FP8 products want both operands along the summed axis.
+/// codes_transposed[column * rows + row] is codes[row * columns + column].
+/// Shape:  x of rank 2, [rows, columns]; codes exactly x.count(), or empty where only the transpose
+///         is wanted; codes_transposed exactly x.count(). One code a byte.
+/// Values: as quantize; the granularity is x's, not the transpose's.
+/// Order:  as quantize.
+/// Agrees: bit for bit on every backend.
+/// @throws InvalidArgument as quantize, where x has another rank, and where spans overlap.
+void quantize_transposed(ConstTensorView x, const QuantParams& params,
+                         std::span<std::uint8_t> codes, std::span<std::uint8_t> codes_transposed,
+                         const HostOptions& options = {});
+
 /// y = dequantize(codes): (q - z) * s with the subtraction in int32, decode(q) * s for FP8, rounded
 /// to y's type.
 /// Shape:  codes exactly codes_bytes(y.count(), layout).

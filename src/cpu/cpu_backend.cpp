@@ -65,6 +65,11 @@ constexpr detail::OperationTable make_table(const char* instruction_set) {
              std::span<const std::int64_t> ranks, double* result, int num_threads) {
             order_statistics(kKernels(), batches, order, ranks, result, num_threads);
           },
+      .quantize_transposed =
+          [](const ScaledTensor& tensor, const void* x, std::uint8_t* codes,
+             std::uint8_t* codes_transposed) {
+            quantize_transposed(kKernels(), tensor, x, codes, codes_transposed);
+          },
   };
 }
 

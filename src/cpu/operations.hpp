@@ -32,5 +32,7 @@ void accumulate_linear_histogram(const Kernels& kernels, DType dtype, std::int64
 void order_statistics(const Kernels& kernels, std::span<const ConstTensorView> batches,
                       OrderBy order, std::span<const std::int64_t> ranks, double* result,
                       int num_threads);
+void quantize_transposed(const Kernels& kernels, const detail::ScaledTensor& tensor, const void* x,
+                         std::uint8_t* codes, std::uint8_t* codes_transposed);
 
 }  // namespace cuqat::cpu

@@ -89,6 +89,19 @@ void quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
                        context.state().target(stream));
 }
 
+void quantize_transposed(ConstDeviceTensorView x, const DeviceQuantParams& params,
+                         DeviceSpan<std::uint8_t> codes, DeviceSpan<std::uint8_t> codes_transposed,
+                         const DeviceContext& context, StreamRef stream) {
+  detail::check_device_view("x", x, context);
+  const auto tensor = detail::check_scaled(x.dtype(), x.shape(), params, context);
+  detail::check_transposed_codes(as_plain(x), as_plain(codes), as_plain(codes_transposed));
+  const std::size_t count = codes_bytes(x.count(), CodeLayout::kBytes);
+  if (!codes.empty()) detail::check_device_pointer("codes", codes.data(), count, context);
+  detail::check_device_pointer("codes_transposed", codes_transposed.data(), count, context);
+  gpu::launch_quantize_transposed(tensor, x.data(), codes.empty() ? nullptr : codes.data(),
+                                  codes_transposed.data(), context.state().target(stream));
+}
+
 void dequantize(DeviceSpan<const std::uint8_t> codes, const DeviceQuantParams& params,
                 DeviceTensorView y, CodeLayout layout, const DeviceContext& context,
                 StreamRef stream) {

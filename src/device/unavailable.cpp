@@ -31,6 +31,10 @@ void quantize(ConstDeviceTensorView, const DeviceQuantParams&, DeviceSpan<std::u
               const DeviceContext&, StreamRef) {
   unavailable();
 }
+void quantize_transposed(ConstDeviceTensorView, const DeviceQuantParams&, DeviceSpan<std::uint8_t>,
+                         DeviceSpan<std::uint8_t>, const DeviceContext&, StreamRef) {
+  unavailable();
+}
 void quantize(ConstDeviceTensorView, const DeviceQuantParams&, DeviceSpan<std::uint8_t>, CodeLayout,
               Statistics*, const DeviceContext&, StreamRef) {
   unavailable();

@@ -117,6 +117,18 @@ void check_in_place_or_disjoint(const Region& output, const Region& input) {
                 input_name + " itself or apart from it");
 }
 
+void check_transposed_codes(ConstTensorView x, std::span<const std::uint8_t> codes,
+                            std::span<const std::uint8_t> codes_transposed) {
+  if (x.shape().rank() != 2) throw_invalid("x.shape()", text(x.shape()), "of rank 2");
+  constexpr std::string_view kWhy = "one code for each element";
+  const auto count = static_cast<std::size_t>(x.count());
+  if (!codes.empty()) check_size("codes", codes.size(), count, kWhy);
+  check_size("codes_transposed", codes_transposed.size(), count, kWhy);
+  check_disjoint({"codes", codes}, {"x", x});
+  check_disjoint({"codes_transposed", codes_transposed}, {"x", x});
+  check_disjoint({"codes_transposed", codes_transposed}, {"codes", codes});
+}
+
 ScaledTensor make_unscaled_tensor(ConstTensorView x, const Granularity& granularity,
                                   const HostOptions& options) {
   check_view("x", x);

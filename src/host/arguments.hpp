@@ -55,6 +55,11 @@ void check_quantizer(std::string_view name, const Quantizer& quantizer);
 /// The quantizer's, and FP8 has no zero points.
 void check_dynamic(const DynamicQuantization& how);
 
+/// The codes of a matrix and of its transpose, apart from x and from each other. `codes` may be
+/// empty.
+void check_transposed_codes(ConstTensorView x, std::span<const std::uint8_t> codes,
+                            std::span<const std::uint8_t> codes_transposed);
+
 /// An argument's bytes.
 struct Region {
   std::string_view name;

@@ -98,6 +98,16 @@ void quantize(ConstTensorView x, const QuantParams& params, std::span<std::uint8
   options.backend.operations().quantize(arguments.tensor(), x.data(), codes.data(), layout);
 }
 
+void quantize_transposed(ConstTensorView x, const QuantParams& params,
+                         std::span<std::uint8_t> codes, std::span<std::uint8_t> codes_transposed,
+                         const HostOptions& options) {
+  const detail::ScaledArguments arguments(x, params, options);
+  detail::check_transposed_codes(x, codes, codes_transposed);
+  options.backend.operations().quantize_transposed(arguments.tensor(), x.data(),
+                                                   codes.empty() ? nullptr : codes.data(),
+                                                   codes_transposed.data());
+}
+
 void dequantize(std::span<const std::uint8_t> codes, const QuantParams& params, TensorView y,
                 CodeLayout layout, const HostOptions& options) {
   detail::check_view("y", y);

@@ -56,6 +56,9 @@ struct OperationTable {
   /// Ranks are in [0, finite elements); batches have one dtype.
   void (*order_statistics)(std::span<const ConstTensorView> batches, OrderBy,
                            std::span<const std::int64_t> ranks, double* result, int num_threads);
+  /// x has rank 2. Codes a byte each; codes may be null.
+  void (*quantize_transposed)(const ScaledTensor&, const void* x, std::uint8_t* codes,
+                              std::uint8_t* codes_transposed);
 };
 
 }  // namespace cuqat::detail

@@ -101,4 +101,21 @@ void fake_quantize_backward_from_mask(DType dtype, std::int64_t count, const voi
   }
 }
 
+void quantize_transposed(const detail::ScaledTensor& tensor, const void* x, std::uint8_t* codes,
+                         std::uint8_t* codes_transposed) {
+  const std::int64_t rows = tensor.shape[0];
+  const std::int64_t columns = tensor.shape[1];
+  in_compute_type(tensor.dtype, [&](auto zero) {
+    using C = decltype(zero);
+    for (std::int64_t row = 0; row < rows; ++row) {
+      for (std::int64_t column = 0; column < columns; ++column) {
+        const std::int64_t i = row * columns + column;
+        const std::uint8_t code = outcome_at<C>(tensor, x, i).code;
+        if (codes != nullptr) codes[i] = code;
+        codes_transposed[column * rows + row] = code;
+      }
+    }
+  });
+}
+
 }  // namespace cuqat::reference

@@ -27,5 +27,7 @@ void accumulate_linear_histogram(DType dtype, std::int64_t count, const void* x,
                                  BinRange range, std::span<std::uint64_t> counts, int num_threads);
 void order_statistics(std::span<const ConstTensorView> batches, OrderBy order,
                       std::span<const std::int64_t> ranks, double* result, int num_threads);
+void quantize_transposed(const detail::ScaledTensor& tensor, const void* x, std::uint8_t* codes,
+                         std::uint8_t* codes_transposed);
 
 }  // namespace cuqat::reference

@@ -17,7 +17,8 @@ const detail::OperationTable& operations() noexcept {
                                                  quantization_error,
                                                  accumulate_key_histogram,
                                                  accumulate_linear_histogram,
-                                                 order_statistics};
+                                                 order_statistics,
+                                                 quantize_transposed};
   return kTable;
 }
 

@@ -61,7 +61,7 @@ TEST_P(Backend, AgreesWithTheReferenceBitForBit) {
   EXPECT_GT(elements, 10'000u / kCaseStride);
 }
 
-std::vector<std::size_t> indices_of_scaled_operations() { return {0, 1, 2, 3, 5, 6, 7}; }
+std::vector<std::size_t> indices_of_scaled_operations() { return {0, 1, 2, 3, 5, 6, 7, 11}; }
 std::vector<std::size_t> indices_of_flat_operations() { return {4, 8, 9, 10}; }
 
 INSTANTIATE_TEST_SUITE_P(ScaledOperations, Backend,
@@ -80,6 +80,31 @@ INSTANTIATE_TEST_SUITE_P(FlatOperations, Backend,
                                           testing::Values(Family::kTensor),
                                           testing::ValuesIn(fast_tables())),
                          name_of);
+
+using MatrixParameter = std::tuple<DType, Table>;
+
+std::string name_of_matrix(const testing::TestParamInfo<MatrixParameter>& info) {
+  const auto& [dtype, table] = info.param;
+  return test_name(table) + "_" + std::string(to_string(dtype));
+}
+
+class Matrix : public testing::TestWithParam<MatrixParameter> {};
+
+TEST_P(Matrix, HasTheReferencesCodesInBothOrders) {
+  const auto& [dtype, table] = GetParam();
+  for (const ScaledCase& test_case : matrix_cases(dtype)) {
+    const CaseData data(test_case);
+    const Outputs expected =
+        run_quantize_transposed(&reference::operations(), data, {.fill = std::byte{0x3c}});
+    const Outputs actual = run_quantize_transposed(table, data, {});
+    ASSERT_EQ(first_difference(expected, actual), "") << test_case;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryDType, Matrix,
+                         testing::Combine(testing::ValuesIn(kDTypes),
+                                          testing::ValuesIn(fast_tables())),
+                         name_of_matrix);
 
 }  // namespace
 }  // namespace cuqat::test

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdlib>
 #include <iostream>
+#include <iterator>
 #include <utility>
 
 namespace cuqat::test {
@@ -144,6 +145,26 @@ std::vector<ScaledCase> cases(Format format, DType dtype, Family family) {
   std::vector<ScaledCase> sample;
   for (std::size_t i = 0; i < all.size(); i += kCaseStride) sample.push_back(all[i]);
   return sample;
+}
+
+std::vector<ScaledCase> matrix_cases(DType dtype) {
+  const std::vector<Shape> shapes = {
+      {1, 1},    {1, 64},   {64, 1},   {1, 300},  {260, 1},   {3, 7},     {4, 8},     {5, 9},
+      {15, 16},  {16, 15},  {16, 16},  {17, 33},  {31, 72},   {32, 64},   {63, 65},   {64, 64},
+      {65, 127}, {127, 63}, {128, 64}, {129, 65}, {130, 66},  {128, 128}, {144, 80},  {257, 8},
+      {8, 257},  {64, 257}, {3, 1000}, {1000, 3}, {256, 192}, {300, 260}, {132, 520}, {3, 4500}};
+  const Granularity granularities[] = {Granularity::tensor(), Granularity::channel(0),
+                                       Granularity::channel(1), Granularity::group(32)};
+  std::vector<ScaledCase> all;
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    for (std::size_t f = 0; f < std::size(kFormats); ++f) {
+      const auto choices = quantizers(kFormats[f]);
+      all.push_back({choices[i % choices.size()], dtype, shapes[i], granularities[(i + f) % 4],
+                     DataKind::kMixed});
+    }
+  }
+  number(all);
+  return all;
 }
 
 }  // namespace cuqat::test

@@ -33,4 +33,8 @@ void print_case_stride();
 
 std::vector<ScaledCase> cases(Format format, DType dtype, Family family);
 
+/// Matrices around the sizes of vectors, blocks and tiles, with every format and granularity in
+/// turn.
+std::vector<ScaledCase> matrix_cases(DType dtype);
+
 }  // namespace cuqat::test

@@ -71,6 +71,24 @@ TEST_P(Consistency, MaskAndRecomputedGradientAgree) {
   }
 }
 
+TEST_P(Consistency, TransposedCodesAreTheCodesTransposed) {
+  for (const ScaledCase& c : some_cases(DataKind::kMixed)) {
+    if (c.shape.rank() != 2) continue;
+    const CaseData data(c);
+    const Bytes codes = find(run_quantize(table(), data, {}), "codes");
+    const Outputs both = run_quantize_transposed(table(), data, {});
+    EXPECT_EQ(find(both, "codes"), codes) << c;
+    EXPECT_EQ(find(both, "transposed"), find(both, "transposed alone")) << c;
+    const auto rows = static_cast<std::size_t>(c.shape[0]);
+    const auto columns = static_cast<std::size_t>(c.shape[1]);
+    Bytes expected(codes.size());
+    for (std::size_t i = 0; i < codes.size(); ++i) {
+      expected[i % columns * rows + i / columns] = codes[i];
+    }
+    EXPECT_EQ(find(both, "transposed"), expected) << c;
+  }
+}
+
 /// The definition of "clipped" by IEEE arithmetic in C.
 template <typename C>
 bool clipped(double element, double scale_value, std::int32_t zero_point, const Quantizer& q) {

@@ -200,6 +200,22 @@ TEST_P(Definition, OfPackedInt4PutsTheEarlierElementLow) {
   EXPECT_EQ(dequantize(GetParam(), DType::kF32, kInt4, 1, 0, packed, 5, CodeLayout::kNibbles), x);
 }
 
+TEST_P(Definition, OfTransposedCodesPutsColumnsOneAfterAnother) {
+  const std::vector<float> x = {1, 2, -3, 4, 5, 200};
+  const std::vector<float> scale = {1, 2, 1};  // a column each
+  const std::vector<std::int32_t> zero_point = {0, 1, 0};
+  detail::ScaledTensor tensor;
+  tensor.shape = Shape{2, 3};
+  tensor.granularity = Granularity::channel(1);
+  tensor.scale = scale.data();
+  tensor.zero_point = zero_point.data();
+  tensor.num_scales = 3;
+  std::vector<std::uint8_t> codes(6), transposed(6);
+  GetParam()->quantize_transposed(tensor, x.data(), codes.data(), transposed.data());
+  EXPECT_EQ(codes, (std::vector<std::uint8_t>{1, 2, 0xfd, 4, 3, 127}));
+  EXPECT_EQ(transposed, (std::vector<std::uint8_t>{1, 4, 2, 3, 0xfd, 127}));
+}
+
 TEST_P(Definition, OfRoundingToTheElementTypeIsNearestEven) {
   // 0.1f * 3 in f32 is 0.3; the nearest bf16 is 0x3e9a, the nearest f16 0x34cd.
   const double tenth = static_cast<double>(0.1f);

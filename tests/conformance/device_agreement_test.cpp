@@ -32,6 +32,7 @@ Outputs run_in(int order, const Operation& operation, const CaseData& data,
 constexpr std::size_t kLearnedScale = 5;
 constexpr std::size_t kStatistics = 6;
 constexpr std::size_t kBackwardFromMask = 4;
+constexpr std::size_t kQuantizeTransposed = 11;
 
 using Parameter = std::tuple<std::size_t, Format, DType, Family>;
 
@@ -73,6 +74,12 @@ INSTANTIATE_TEST_SUITE_P(ScaledOperations, Device,
                                           testing::Values(Family::kTensor, Family::kChannel,
                                                           Family::kGroup)),
                          name_of);
+// Of whole tensors DeviceMatrix sees enough.
+INSTANTIATE_TEST_SUITE_P(Transposes, Device,
+                         testing::Combine(testing::Values(kQuantizeTransposed),
+                                          testing::ValuesIn(kFormats), testing::ValuesIn(kDTypes),
+                                          testing::Values(Family::kChannel, Family::kGroup)),
+                         name_of);
 INSTANTIATE_TEST_SUITE_P(FlatOperations, Device,
                          testing::Combine(testing::Values(kBackwardFromMask),
                                           testing::Values(Format::kInt8),
@@ -92,7 +99,7 @@ TEST_P(DeviceAlignment, ChangesNoBitAtAnyOffsetAndLength) {
   const DType dtype = GetParam();
   print_case_stride();
   Orders orders;
-  for (const std::size_t index : {0u, 1u, 2u, 3u, 4u, 5u, 6u}) {
+  for (const std::size_t index : {0u, 1u, 2u, 3u, 4u, 5u, 6u, 11u}) {
     const Operation& operation = kOperations[index];
     for (std::int64_t length = 0; length < 68; length += kSweepStride) {
       const Format format = kFormats[length % 4];
@@ -114,6 +121,28 @@ TEST_P(DeviceAlignment, ChangesNoBitAtAnyOffsetAndLength) {
     }
   }
 }
+
+class DeviceMatrix : public testing::TestWithParam<DType> {};
+
+TEST_P(DeviceMatrix, HasTheReferencesCodesInBothOrders) {
+  if (kSanitized) std::cout << "[ sample   ] every 7th matrix: this is a sanitizer build\n";
+  Orders orders;
+  const std::vector<ScaledCase> all = matrix_cases(GetParam());
+  for (std::size_t i = 0; i < all.size(); i += kSanitized ? 7 : 1) {
+    const CaseData data(all[i]);
+    const Operation& operation = kOperations[kQuantizeTransposed];
+    const Outputs expected =
+        operation.run(&reference::operations(), data, {.fill = std::byte{0x3c}});
+    // Columns of the transpose that allow 16-byte, 4-byte and 1-byte stores.
+    for (const std::size_t offset : {0u, 4u, 9u}) {
+      const Outputs actual = run_in(orders.next(), operation, data, {4 * offset, offset});
+      ASSERT_EQ(first_difference(expected, actual), "") << all[i] << ", offset " << offset;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryDType, DeviceMatrix, testing::ValuesIn(kDTypes),
+                         [](const auto& dtype) { return std::string(to_string(dtype.param)); });
 
 INSTANTIATE_TEST_SUITE_P(EveryDType, DeviceAlignment, testing::ValuesIn(kDTypes),
                          [](const auto& dtype) { return std::string(to_string(dtype.param)); });

@@ -110,6 +110,26 @@ TEST_F(DeviceErrors, WhatDoesNotFitTogetherIsNamed) {
       {"layout", "kNibbles", "int8"});
 }
 
+TEST_F(DeviceErrors, CodesOfATransposeThatDoNotFitAreNamed) {
+  const ConstDeviceTensorView matrix(x_, DType::kF32, Shape{25, 40});
+  const DeviceSpan<std::uint8_t> codes(static_cast<std::uint8_t*>(y_), kCount);
+  const DeviceSpan<std::uint8_t> transposed(static_cast<std::uint8_t*>(mask_), kCount);
+  const auto expect = [&](ConstDeviceTensorView input, DeviceSpan<std::uint8_t> first,
+                          DeviceSpan<std::uint8_t> second, const std::vector<std::string>& parts) {
+    expect_invalid(
+        [&] { quantize_transposed(input, params(), first, second, context(), stream()); }, parts);
+  };
+  expect(x(), codes, transposed, {"x.shape()", "[1000]", "of rank 2"});
+  expect(matrix, {codes.data(), 999}, transposed, {"codes.size()", "999", "1000"});
+  expect(matrix, codes, {}, {"codes_transposed.size()", "0", "1000"});
+  expect(matrix, codes, {codes.data() + 999, kCount}, {"codes_transposed", "apart from codes"});
+  expect(matrix, {static_cast<std::uint8_t*>(x_) + 1, kCount}, transposed,
+         {"codes", "apart from x"});
+  std::vector<std::uint8_t> host(kCount);
+  expect(matrix, {host.data(), kCount}, transposed, {"codes is ", "device memory"});
+  expect(matrix, codes, {host.data(), kCount}, {"codes_transposed is ", "device memory"});
+}
+
 TEST_F(DeviceErrors, StatisticsAreAligned) {
   auto* const odd = reinterpret_cast<Statistics*>(static_cast<char*>(statistics_) + 4);
   expect_invalid([&] { statistics(x(), odd, context(), stream()); }, {"result is 4 bytes past"});
@@ -218,6 +238,11 @@ TEST_F(DeviceErrors, OperationsOnlyLaunchOneKernelEach) {
       [&] {
         quantize(x(), params(), {static_cast<std::uint8_t*>(y_), kCount}, CodeLayout::kBytes,
                  context(), stream());
+      },
+      [&] {
+        const ConstDeviceTensorView matrix(x_, DType::kF32, Shape{25, 40});
+        quantize_transposed(matrix, params(), {static_cast<std::uint8_t*>(y_), kCount},
+                            {static_cast<std::uint8_t*>(mask_), kCount}, context(), stream());
       }};
   for (const auto& operation : all) {
     const Enqueued enqueued = enqueued_by(operation);
@@ -233,26 +258,42 @@ TEST_F(DeviceErrors, AGraphGivesTheSameBits) {
               cudaSuccess);
     return result;
   };
-  fake_quantize(x(), params(), y(), extras(), context(), stream());
-  EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
-  const std::vector<float> expected = content();
-  EXPECT_EQ(cudaMemset(y_, 0, kCount * sizeof(float)), cudaSuccess);
-
+  auto* const codes = static_cast<std::uint8_t*>(y_);
+  const std::function<void()> operations[] = {
+      [&] { fake_quantize(x(), params(), y(), extras(), context(), stream()); },
+      [&] {
+        const ConstDeviceTensorView matrix(x_, DType::kF32, Shape{25, 40});
+        quantize_transposed(matrix, params(), {codes, kCount}, {codes + kCount, kCount}, context(),
+                            stream());
+      }};
   const cudaStream_t captured = device_under_test().stream;
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t executable = nullptr;
-  ASSERT_EQ(cudaStreamBeginCapture(captured, cudaStreamCaptureModeThreadLocal), cudaSuccess);
-  fake_quantize(x(), params(), y(), extras(), context(), stream());
-  ASSERT_EQ(cudaStreamEndCapture(captured, &graph), cudaSuccess);
-  ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
-  EXPECT_NE(content(), expected);
-  for (int i = 0; i < 2; ++i) {
-    ASSERT_EQ(cudaGraphLaunch(executable, captured), cudaSuccess);
-    ASSERT_EQ(cudaStreamSynchronize(captured), cudaSuccess);
-    EXPECT_EQ(content(), expected);
+  // On the default stream, for which the context's stream does not wait.
+  const auto clear = [&] {
+    EXPECT_EQ(cudaMemset(y_, 0, kCount * sizeof(float)), cudaSuccess);
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  };
+  for (const auto& operation : operations) {
+    clear();
+    operation();
+    EXPECT_EQ(cudaStreamSynchronize(captured), cudaSuccess);
+    const std::vector<float> expected = content();
+    clear();
+
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t executable = nullptr;
+    ASSERT_EQ(cudaStreamBeginCapture(captured, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    operation();
+    ASSERT_EQ(cudaStreamEndCapture(captured, &graph), cudaSuccess);
+    ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+    EXPECT_NE(content(), expected);
+    for (int i = 0; i < 2; ++i) {
+      ASSERT_EQ(cudaGraphLaunch(executable, captured), cudaSuccess);
+      ASSERT_EQ(cudaStreamSynchronize(captured), cudaSuccess);
+      EXPECT_EQ(content(), expected);
+    }
+    EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
   }
-  EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
-  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iomanip>
+#include <optional>
 #include <sstream>
 
 #include "conformance/workspace.hpp"
@@ -36,6 +37,38 @@ std::vector<double> gradient_scales(const CaseData& data) {
     result.push_back(n == 0 ? 0.0 : 1.0 / std::sqrt(divisor));
   }
   return result;
+}
+
+/// The case's tensor as a matrix with the same scales for the same elements, if there is one.
+std::optional<detail::ScaledTensor> as_matrix(const CaseData& data) {
+  detail::ScaledTensor tensor = data.scaled();
+  const Shape& shape = data.parameters().shape;
+  if (shape.rank() == 2) return tensor;
+  const std::int64_t count = shape.count();
+  std::int64_t columns = 1;
+  switch (tensor.granularity.kind) {
+    case Granularity::Kind::kTensor:
+      // As near to a square as there is; tall or wide.
+      for (std::int64_t i = 2; i * i <= count; ++i) columns = count % i == 0 ? i : columns;
+      if (count % 2 == 1 && columns > 0) columns = count / columns;
+      break;
+    case Granularity::Kind::kChannel:
+      if (tensor.granularity.axis == 0) {
+        columns = count / std::max<std::int64_t>(shape[0], 1);
+      } else if (tensor.granularity.axis == shape.rank() - 1) {
+        columns = shape[shape.rank() - 1];
+        tensor.granularity.axis = 1;
+      } else {
+        return std::nullopt;
+      }
+      break;
+    case Granularity::Kind::kGroup:
+      columns = shape[shape.rank() - 1];
+      break;
+  }
+  if (count == 0) return std::nullopt;
+  tensor.shape = Shape{count / columns, columns};
+  return tensor;
 }
 
 template <typename T>
@@ -217,6 +250,19 @@ Outputs run_order_statistics(Table table, const CaseData& data, const Placement&
     table->order_statistics(batches, order, ranks, result.data(), c.num_threads);
     work.result(order == OrderBy::kValue ? "by value" : "by magnitude", result);
   }
+  return work.finish();
+}
+
+Outputs run_quantize_transposed(Table table, const CaseData& data, const Placement& placement) {
+  Workspace work(placement);
+  const std::byte* x = work.input(data.x());
+  const std::optional<detail::ScaledTensor> matrix = as_matrix(data);
+  if (!matrix) return work.finish();
+  std::byte* codes = work.output("codes", data.count());
+  table->quantize_transposed(*matrix, x, as_codes(codes),
+                             as_codes(work.output("transposed", data.count())));
+  table->quantize_transposed(*matrix, x, nullptr,
+                             as_codes(work.output("transposed alone", data.count())));
   return work.finish();
 }
 

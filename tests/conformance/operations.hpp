@@ -42,6 +42,8 @@ Outputs run_quantization_error(Table table, const CaseData& data, const Placemen
 Outputs run_key_histogram(Table table, const CaseData& data, const Placement& placement);
 Outputs run_linear_histogram(Table table, const CaseData& data, const Placement& placement);
 Outputs run_order_statistics(Table table, const CaseData& data, const Placement& placement);
+/// As a matrix that has the case's scales; nothing where there is none, as for a middle channel.
+Outputs run_quantize_transposed(Table table, const CaseData& data, const Placement& placement);
 
 inline constexpr std::array kOperations = {
     Operation{"quantize", run_quantize},
@@ -54,7 +56,8 @@ inline constexpr std::array kOperations = {
     Operation{"quantization_error", run_quantization_error},
     Operation{"key_histogram", run_key_histogram},
     Operation{"linear_histogram", run_linear_histogram},
-    Operation{"order_statistics", run_order_statistics}};
+    Operation{"order_statistics", run_order_statistics},
+    Operation{"quantize_transposed", run_quantize_transposed}};
 
 /// Empty where both are the same bytes, else where they first differ.
 std::string first_difference(const Outputs& expected, const Outputs& actual);

@@ -23,6 +23,7 @@ struct Buffers {
   std::vector<std::uint8_t> codes = std::vector<std::uint8_t>(6);
   std::vector<std::uint8_t> output = std::vector<std::uint8_t>(6 * sizeof(double), kUntouched);
   std::vector<std::uint8_t> code_output = std::vector<std::uint8_t>(6, kUntouched);
+  std::vector<std::uint8_t> transposed_output = code_output;
   std::vector<std::uint8_t> mask = std::vector<std::uint8_t>(1, kUntouched);
   std::vector<double> dscale{-5.0};
   std::vector<double> dzero_point{-5.0};
@@ -35,8 +36,8 @@ struct Buffers {
 bool outputs_untouched(const Buffers& buffers) {
   const Buffers fresh;
   return buffers.output == fresh.output && buffers.code_output == fresh.code_output &&
-         buffers.mask == fresh.mask && buffers.dscale == fresh.dscale &&
-         buffers.dzero_point == fresh.dzero_point;
+         buffers.transposed_output == fresh.transposed_output && buffers.mask == fresh.mask &&
+         buffers.dscale == fresh.dscale && buffers.dzero_point == fresh.dzero_point;
 }
 
 struct Operation {
@@ -48,6 +49,10 @@ const std::vector<Operation> kOperations{
     {"Quantize",
      [](Buffers& b, DType dtype, const QuantParams& params, const HostOptions& options) {
        quantize(b.x_view(dtype), params, b.code_output, CodeLayout::kBytes, options);
+     }},
+    {"QuantizeTransposed",
+     [](Buffers& b, DType dtype, const QuantParams& params, const HostOptions& options) {
+       quantize_transposed(b.x_view(dtype), params, b.code_output, b.transposed_output, options);
      }},
     {"Dequantize",
      [](Buffers& b, DType dtype, const QuantParams& params, const HostOptions& options) {

@@ -63,6 +63,40 @@ TEST_F(TensorErrors, QuantizeRefusesCodesInTheMemoryOfX) {
   EXPECT_EQ(x, std::vector<float>(2));
 }
 
+TEST_F(TensorErrors, QuantizeTransposedRefusesWhatIsNoMatrix) {
+  expect_invalid([&] { quantize_transposed(x_, params_, {}, codes_); },
+                 {"x.shape()", "is [6];", "of rank 2"});
+  const ConstTensorView cube(x_.data(), Shape{1, 2, 3});
+  expect_invalid([&] { quantize_transposed(cube, params_, {}, codes_); },
+                 {"x.shape()", "is [1, 2, 3];", "of rank 2"});
+}
+
+TEST_F(TensorErrors, QuantizeTransposedRefusesAnotherNumberOfCodes) {
+  const ConstTensorView matrix(x_.data(), Shape{2, 3});
+  std::vector<std::uint8_t> other(6);
+  expect_invalid([&] { quantize_transposed(matrix, params_, std::span(codes_).first(5), other); },
+                 {"codes.size()", "is 5;", "be 6"});
+  expect_invalid([&] { quantize_transposed(matrix, params_, codes_, {}); },
+                 {"codes_transposed.size()", "is 0;", "be 6"});
+}
+
+TEST_F(TensorErrors, QuantizeTransposedRefusesCodesInMemoryThatItUses) {
+  std::vector<float> memory(6);
+  const ConstTensorView matrix(memory.data(), Shape{2, 3});
+  const std::span inside(reinterpret_cast<std::uint8_t*>(memory.data()) + 18, 6);
+  std::vector<std::uint8_t> other(9);
+  expect_invalid([&] { quantize_transposed(matrix, params_, inside, codes_); },
+                 {"codes", "apart from x"});
+  expect_invalid([&] { quantize_transposed(matrix, params_, {}, inside); },
+                 {"codes_transposed", "apart from x"});
+  expect_invalid(
+      [&] {
+        quantize_transposed(matrix, params_, std::span(other).first(6),
+                            std::span(other).subspan(3));
+      },
+      {"codes_transposed", "apart from codes"});
+}
+
 TEST_F(TensorErrors, DequantizeRefusesAnotherNumberOfCodes) {
   QuantParams int4;
   int4.quantizer.format = Format::kInt4;

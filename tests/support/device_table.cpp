@@ -135,6 +135,23 @@ void run_quantize(const ScaledTensor& tensor, const void* x, std::uint8_t* codes
   EXPECT_TRUE(std::equal(again.begin(), again.end(), codes)) << "codes with statistics";
 }
 
+void run_quantize_transposed(const ScaledTensor& tensor, const void* x, std::uint8_t* codes,
+                             std::uint8_t* codes_transposed) {
+  const std::size_t bytes = codes_bytes(tensor.shape.count(), CodeLayout::kBytes);
+  const DeviceScales scales(tensor);
+  const DeviceCopy device_x(x, tensor_bytes(tensor));
+  DeviceCopy device_codes(codes, codes == nullptr ? 0 : bytes);
+  DeviceCopy device_transposed(codes_transposed, bytes);
+  const auto count = static_cast<std::int64_t>(bytes);
+  run_on_device([&] {
+    quantize_transposed(view(device_x, tensor), scales.params(),
+                        {device_codes.as<std::uint8_t>(), codes == nullptr ? 0 : count},
+                        {device_transposed.as<std::uint8_t>(), count}, context(), stream());
+  });
+  device_codes.copy_back(codes);
+  device_transposed.copy_back(codes_transposed);
+}
+
 void run_dequantize(const ScaledTensor& tensor, const std::uint8_t* codes, CodeLayout layout,
                     void* y) {
   const std::size_t bytes = codes_bytes(tensor.shape.count(), layout);
@@ -285,6 +302,7 @@ Table device_table() {
     table.fake_quantize_backward_from_mask = run_backward_from_mask;
     table.learned_scale_backward = run_learned_scale;
     table.statistics = run_statistics;
+    table.quantize_transposed = run_quantize_transposed;
     return table;
   }();
   return &kTable;
