@@ -7,9 +7,10 @@
 
 namespace cuqat::test {
 
-/// quantize, also transposed, dequantize, fake_quantize, all gradients, and statistics; the other entries are null.
-/// fake_quantize of whole tensors also asks for the statistics of x, and fails the test where they
-/// are not the reference's. Gradients of learned scales take 1 / sqrt(N * qmax) for each scale.
+/// quantize, also transposed, dequantize, fake_quantize, all gradients, and statistics; the other
+/// entries are null. fake_quantize of whole tensors also asks for the statistics of x, and fails
+/// the test where they are not the reference's. Gradients of learned scales take 1 / sqrt(N * qmax)
+/// for each scale.
 Table device_table();
 
 }  // namespace cuqat::test

@@ -1,0 +1,136 @@
+// Where packs and their scales lie, also past what 32 bits count: the numbers alone, no memory.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "cuqat/format.hpp"
+#include "pack.cuh"
+#include "scale_map.cuh"
+#include "support/random.hpp"
+
+namespace cuqat::test {
+namespace {
+
+using gpu::Divider;
+using gpu::PackLayout;
+using gpu::PackSpan;
+
+constexpr std::int64_t kPast32 = (std::int64_t{1} << 32) + 12'345;
+
+const void* address(std::uintptr_t value) { return reinterpret_cast<const void*>(value); }
+
+/// Packs follow each other without a gap, from 0 to count, and start at 16 bytes where they are
+/// whole.
+void expect_cover(const PackLayout& layout, std::int64_t count, std::uintptr_t begin,
+                  std::int64_t first_pack) {
+  ASSERT_EQ(layout.count, count);
+  std::int64_t end = -1;
+  for (std::int64_t pack = first_pack; pack < layout.num_packs; ++pack) {
+    const PackSpan span = layout.span(pack);
+    ASSERT_LT(span.begin, span.end) << pack;
+    if (end < 0 && first_pack == 0) {
+      ASSERT_EQ(span.first + span.begin, 0);
+    }
+    if (end >= 0) {
+      ASSERT_EQ(span.first + span.begin, end) << pack;
+    }
+    if (layout.shift != 0 && span.is_whole()) {
+      ASSERT_EQ((begin + static_cast<std::uintptr_t>(span.first) * 2) % 16, 0u);
+    }
+    end = span.first + span.end;
+  }
+  ASSERT_EQ(end, count);
+}
+
+TEST(PackLayout, CoversEveryElementOnce) {
+  for (std::int64_t count = 1; count < 200; ++count) {
+    expect_cover(gpu::packs_from_start(count), count, 0, 0);
+    for (std::uintptr_t begin = 0; begin < 32; ++begin) {
+      expect_cover(gpu::packs_aligned_to<bfloat16>(address(begin), count), count, begin, 0);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST(PackLayout, CoversTheEndOfWhat32BitsDoNotCount) {
+  for (std::int64_t count = kPast32; count < kPast32 + 20; ++count) {
+    const PackLayout layout = gpu::packs_from_start(count);
+    EXPECT_EQ(layout.num_packs, (count + 7) / 8);
+    expect_cover(layout, count, 0, layout.num_packs - 5);
+    const PackLayout aligned = gpu::packs_aligned_to<bfloat16>(address(6), count);
+    EXPECT_EQ(aligned.shift, 3);
+    expect_cover(aligned, count, 6, aligned.num_packs - 5);
+  }
+}
+
+TEST(Divider, DividesAsTheMachineDoes) {
+  Random random(8);
+  std::vector<std::int64_t> divisors{1, 2, 3, 5, 7, 8, 9, 4096, 16'384, 2'147'483'647, kPast32};
+  for (int i = 0; i < 200; ++i) {
+    divisors.push_back(static_cast<std::int64_t>(random() >> (1 + i % 60)) + 1);
+  }
+  for (const std::int64_t divisor : divisors) {
+    const Divider divide(divisor);
+    std::vector<std::int64_t> numbers{0, 1, divisor - 1, divisor, kPast32, INT64_MAX};
+    for (int i = 0; i < 200; ++i) {
+      const auto number = static_cast<std::int64_t>(random() >> (1 + i % 62));
+      const std::int64_t multiple = number - number % divisor;
+      for (const std::int64_t near : {number, multiple, multiple - 1}) {
+        if (near >= 0) numbers.push_back(near);
+      }
+    }
+    for (const std::int64_t number : numbers) {
+      ASSERT_EQ(divide(number), number / divisor) << number << " / " << divisor;
+    }
+  }
+}
+
+gpu::ScaleMap map_of(const std::vector<float>& scale, std::int64_t row_length,
+                     std::int64_t run_length, bool is_periodic) {
+  gpu::ScaleMap map{};
+  map.scale = scale.data();
+  map.row_length = row_length;
+  map.run_length = run_length;
+  map.runs_per_row = (row_length - 1) / run_length + 1;
+  map.by_row = Divider(row_length);
+  map.by_run = Divider(run_length);
+  map.is_periodic = is_periodic;
+  return map;
+}
+
+/// From an element on, one after the other, each with the scale of its run.
+void expect_scales(const gpu::ScaleMap& map, const std::vector<float>& scale, std::int64_t first) {
+  gpu::ScaleCursor<float> cursor(map, first);
+  for (std::int64_t element = first; element < first + 40; ++element) {
+    if (element > first) cursor.advance();
+    const std::int64_t run = element % map.row_length / map.run_length;
+    const std::int64_t row = element / map.row_length;
+    const std::int64_t index = map.is_periodic ? run : row * map.runs_per_row + run;
+    ASSERT_EQ(cursor.scale(), scale[static_cast<std::size_t>(index)]) << element;
+  }
+}
+
+TEST(ScaleCursor, FindsTheScalesOfElementsPast32Bits) {
+  std::vector<float> scale(3000);
+  for (std::size_t i = 0; i < scale.size(); ++i) scale[i] = static_cast<float>(i);
+  Random random(9);
+  for (const std::int64_t run : {1, 2, 7, 8, 9, 64}) {
+    for (const std::int64_t row : {run, 3 * run, 5 * run + run / 2, 2000 * run}) {
+      const gpu::ScaleMap map = map_of(scale, row, run, true);
+      for (int i = 0; i < 50; ++i) {
+        expect_scales(map, scale, kPast32 + static_cast<std::int64_t>(random() >> 40));
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+  // Groups of long rows.
+  const std::int64_t row = std::int64_t{1} << 33;
+  const gpu::ScaleMap groups = map_of(scale, row, row / 1000, false);
+  for (const std::int64_t first : {row - 20, 2 * row - 20, row / 1000 - 5, kPast32}) {
+    expect_scales(groups, scale, first);
+  }
+}
+
+}  // namespace
+}  // namespace cuqat::test
