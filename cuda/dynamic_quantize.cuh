@@ -76,21 +76,45 @@ struct Extremes {
   }
   template <typename T>
   __device__ void add(const PackSpan& span, const Pack<T>& pack) {
-    if constexpr (sizeof(T) < sizeof(double)) {
-      if (span.is_whole() && all_finite(pack)) {
-        float value[kPackElements];
-        widen(pack, value);
-#pragma unroll
-        for (int i = 0; i < kPackElements; ++i) merge(value[i], value[i]);
-        return;
-      }
-    }
 #pragma unroll
     for (int i = 0; i < kPackElements; ++i) {
       if (i < span.end) add(scalar::load_compute(pack.element[i]));
     }
   }
+  /// The same for a whole pack of finite elements; false, and nothing is done, for others.
+  template <typename T>
+  __device__ bool add_quickly(const PackSpan& span, const Pack<T>& pack) {
+    if constexpr (sizeof(T) < sizeof(double)) {
+      if (!span.is_whole() || !all_finite(pack)) return false;
+      float value[kPackElements];
+      widen(pack, value);
+#pragma unroll
+      for (int i = 0; i < kPackElements; ++i) merge(value[i], value[i]);
+      return true;
+    } else {
+      return false;
+    }
+  }
 };
+
+/// The extremes of the packs that a thread holds of a group, of which pack_of(p) is pack p. What
+/// has no quick way is read again, so that there is one copy of the slow one.
+template <typename T, int kPacks, typename PackOf>
+__device__ inline auto extremes_of_thread(const void* x, const Pack<T> (&held)[kPacks],
+                                          const PackOf& pack_of) {
+  Extremes<scalar::ComputeType<T>> mine;
+  std::uint32_t left = 0;
+#pragma unroll
+  for (int p = 0; p < kPacks; ++p) {
+    if (!mine.add_quickly(pack_of(p), held[p])) left |= 1u << p;
+  }
+#pragma unroll 1
+  for (; left != 0; left &= left - 1) {
+    const PackSpan span = pack_of(__ffs(static_cast<int>(left)) - 1);
+    mine.add(span, load_pack<T>(x, span));
+  }
+  return mine;
+}
 
 /// Over teams of `lanes` neighbouring threads, a power of two. The whole warp calls it.
 template <typename C>
@@ -208,7 +232,6 @@ template <typename T, typename Q, int kGroups, typename Write>
 __global__ void dynamic_quantize_by_lanes_kernel(GroupLayout layout, int lanes, RangeRule rule,
                                                  Q quantizer, const void* x, ScaleOutput output,
                                                  Write write) {
-  using C = scalar::ComputeType<T>;
   constexpr int kPacks = kHeldPacks<T> / kGroups;
   const int lane = static_cast<int>(threadIdx.x) % lanes;
   const std::int64_t teams_of_block = blockDim.x / static_cast<unsigned>(lanes);
@@ -229,9 +252,8 @@ __global__ void dynamic_quantize_by_lanes_kernel(GroupLayout layout, int lanes, 
     }
 #pragma unroll
     for (int g = 0; g < kGroups; ++g) {
-      Extremes<C> mine;
-#pragma unroll
-      for (int p = 0; p < kPacks; ++p) mine.add(pack_of(g, p), held[g][p]);
+      const auto pack_of_group = [&](int p) { return pack_of(g, p); };
+      const auto mine = extremes_of_thread(x, held[g], pack_of_group);
       const auto scale = choose_scale(extremes_of_team(mine, lanes), rule, output,
                                       base + team + g * stride, lane == 0 && span[g].length > 0);
       const PackScales<T, Q> scales(quantizer, scale.scale, scale.zero_point);
@@ -240,7 +262,7 @@ __global__ void dynamic_quantize_by_lanes_kernel(GroupLayout layout, int lanes, 
       for (int p = 0; p < kPacks; ++p) {
         if (!write.quickly(pack_of(g, p), held[g][p], scales)) left |= 1u << p;
       }
-      write_slowly(x, scales, write, left, [&](int p) { return pack_of(g, p); });
+      write_slowly(x, scales, write, left, pack_of_group);
     }
   }
 }
@@ -250,7 +272,7 @@ template <typename T, typename Q, typename Write>
 __global__ void dynamic_quantize_by_blocks_kernel(GroupLayout layout, RangeRule rule, Q quantizer,
                                                   const void* x, ScaleOutput output, Write write) {
   using C = scalar::ComputeType<T>;
-  constexpr int kHeld = 2 * kHeldPacks<T>;  // rows of up to 32 KiB
+  constexpr int kHeld = kHeldPacks<T>;
   const std::int64_t threads = blockDim.x;
   for (std::int64_t group = blockIdx.x; group < layout.num_groups; group += gridDim.x) {
     const auto span = layout.span(group);
@@ -258,13 +280,12 @@ __global__ void dynamic_quantize_by_blocks_kernel(GroupLayout layout, RangeRule 
     const std::int64_t num_packs = (span.length - 1) / kPackElements + 1;
     const std::int64_t packs_of_thread = (num_packs - threadIdx.x + threads - 1) / threads;
     Pack<T> held[kHeld];
-    Extremes<C> mine;
 #pragma unroll
     for (int p = 0; p < kHeld; ++p) held[p] = load_pack<T>(x, pack_of(p));
-#pragma unroll
-    for (int p = 0; p < kHeld; ++p) mine.add(pack_of(p), held[p]);
+    Extremes<C> mine = extremes_of_thread(x, held, pack_of);
     for (std::int64_t p = kHeld; p < packs_of_thread; ++p) {
-      mine.add(pack_of(p), load_pack<T>(x, pack_of(p)));
+      const Pack<T> pack = load_pack<T>(x, pack_of(p));
+      if (!mine.add_quickly(pack_of(p), pack)) mine.add(pack_of(p), pack);
     }
     const auto scale = choose_scale(extremes_of_block(mine), rule, output, group, threadIdx.x == 0);
     const PackScales<T, Q> scales(quantizer, scale.scale, scale.zero_point);
