@@ -40,12 +40,14 @@ Statistics times(Statistics s, std::int64_t n) {
   return s;
 }
 
-/// Writes a period of `period_bytes` at the beginning, and repeats it up to the end.
+/// Writes the period at the beginning, and repeats it up to the end, on the stream under test.
 void repeat(std::byte* memory, std::size_t bytes, const Bytes& period) {
   ASSERT_EQ(cudaMemcpy(memory, period.data(), period.size(), cudaMemcpyHostToDevice), cudaSuccess);
   for (std::size_t done = period.size(); done < bytes;) {
     const std::size_t part = std::min(done, bytes - done);
-    ASSERT_EQ(cudaMemcpy(memory + done, memory, part, cudaMemcpyDeviceToDevice), cudaSuccess);
+    ASSERT_EQ(cudaMemcpyAsync(memory + done, memory, part, cudaMemcpyDeviceToDevice,
+                              device_under_test().stream),
+              cudaSuccess);
     done += part;
   }
 }

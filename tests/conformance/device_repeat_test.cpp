@@ -60,7 +60,8 @@ TEST_F(DeviceRepeat, GivesTheSameBitsInEveryRunAndOrder) {
   for (int order = 0; order < num_device_orders(); ++order) {
     set_device_order(order);
     for (int i = 0; i < num_repeats(); ++i) {
-      ASSERT_EQ(cudaMemset(y_.as(), 0xff, y_.size_bytes()), cudaSuccess);
+      ASSERT_EQ(cudaMemsetAsync(y_.as(), 0xff, y_.size_bytes(), device_under_test().stream),
+                cudaSuccess);
       run_on_device([&] {
         const DeviceUnderTest& device = device_under_test();
         run(result.as<Statistics>(), device);

@@ -225,11 +225,12 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes,
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) noexcept {
   return simt::call(cudaErrorInvalidValue, [&](Device& d) {
-    ++d.counters.waits;
+    const bool waits = kind != cudaMemcpyDeviceToDevice;  // the host has no part in that
+    if (waits) ++d.counters.waits;
     const cudaError_t refused = simt::refuse_if_capturing();
     if (refused != cudaSuccess) return refused;
     const cudaError_t error = simt::copy(d, to, from, bytes, kind, d.legacy_stream);
-    simt::wait_for(d.legacy_stream);
+    if (waits) simt::wait_for(d.legacy_stream);
     return error;
   });
 }
