@@ -106,7 +106,8 @@ __device__ inline auto extremes_of_thread(const void* x, const Pack<T> (&held)[k
   std::uint32_t left = 0;
 #pragma unroll
   for (int p = 0; p < kPacks; ++p) {
-    if (!mine.add_quickly(pack_of(p), held[p])) left |= 1u << p;
+    const PackSpan span = pack_of(p);
+    if (span.end > 0 && !mine.add_quickly(span, held[p])) left |= 1u << p;
   }
 #pragma unroll 1
   for (; left != 0; left &= left - 1) {
@@ -260,7 +261,8 @@ __global__ void dynamic_quantize_by_lanes_kernel(GroupLayout layout, int lanes, 
       std::uint32_t left = 0;
 #pragma unroll
       for (int p = 0; p < kPacks; ++p) {
-        if (!write.quickly(pack_of(g, p), held[g][p], scales)) left |= 1u << p;
+        const PackSpan pack = pack_of(g, p);
+        if (pack.end > 0 && !write.quickly(pack, held[g][p], scales)) left |= 1u << p;
       }
       write_slowly(x, scales, write, left, pack_of_group);
     }
@@ -297,7 +299,8 @@ __global__ void dynamic_quantize_by_blocks_kernel(GroupLayout layout, RangeRule 
     std::uint32_t left = 0;
 #pragma unroll
     for (int p = 0; p < kHeld; ++p) {
-      if (!write.quickly(pack_of(p), held[p], scales)) left |= 1u << p;
+      const PackSpan pack = pack_of(p);
+      if (pack.end > 0 && !write.quickly(pack, held[p], scales)) left |= 1u << p;
     }
     write_slowly(x, scales, write, left, pack_of);
   }
