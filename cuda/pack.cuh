@@ -4,7 +4,7 @@
 // allows it (packs_aligned_to), and are then moved by 16-byte accesses. Whatever else is found:
 // a pack that is not whole, or a tensor at another alignment, is moved element by element, and byte
 // by byte where not even the elements are aligned. The address's alignment is the same for all
-// packs of a launch, so warps do not diverge over it.
+// packs of a tensor (of a row, where packs start at rows), so warps seldom diverge over it.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -11,6 +11,7 @@ namespace cuqat {
 /// A device and the scratch memory of the work on it. Contexts are independent of each other, and
 /// there is no other state.
 ///
+/// Its device must be the calling thread's current one in every function that takes the context.
 /// A context serves one thread and one stream at a time: work of the same context on two streams
 /// must be ordered by the caller (an event, say), as both use the scratch memory.
 class DeviceContext {
@@ -18,8 +19,8 @@ class DeviceContext {
   struct Options {
     /// Scratch memory, allocated once. Functions that need more say so instead of allocating.
     std::size_t workspace_bytes = std::size_t{8} << 20;
-    /// Whether functions ask the CUDA runtime if each pointer is one that the device can use, which
-    /// takes well under a microsecond. Without it a host pointer ends in an illegal access.
+    /// Whether functions ask the CUDA runtime if each pointer is one that the device can use.
+    /// Without it a host pointer ends in an illegal access.
     bool check_pointers = true;
     /// Multiprocessors that grids are made for; 0: all that the device has. Fewer leave room for
     /// work beside. Results do not depend on it.

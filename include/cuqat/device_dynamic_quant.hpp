@@ -16,8 +16,10 @@ namespace cuqat {
 /// Shape:  x any; codes exactly codes_bytes(x.count(), layout); scales one for each scale of the
 ///         granularity, with zero points where the range is affine.
 /// Values: as the host function.
-/// Order:  on the stream; it does not wait or allocate. Groups and rows: one read of x, one launch
-///         (two for packed codes of groups that begin within a byte). Tensors and channels: two
+/// Order:  on the stream; it does not wait or allocate. Groups and rows: one launch (two for packed
+///         codes of groups that begin within a byte) and one read of x, of which a block keeps 16
+///         KiB of a row on chip; the rest of longer rows is read again. A block for each long row:
+///         a tensor of a few such rows is faster as tensors or channels. Tensors and channels: two
 ///         reads, several launches, and sizeof(Statistics) of the context's scratch memory for each
 ///         scale.
 /// Agrees: bit for bit with every backend.

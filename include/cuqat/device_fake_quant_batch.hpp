@@ -31,6 +31,8 @@ class FakeQuantizeBatch {
   /// @throws InvalidArgument as fake_quantize, the argument named with its index, and for items of
   ///         several dtypes or quantizers; CudaError where the memory cannot be had.
   FakeQuantizeBatch(std::span<const FakeQuantizeItem> items, const DeviceContext& context);
+  /// Work of the batch must have ended, and graphs of it are not launched again. Waits; never
+  /// throws.
   ~FakeQuantizeBatch();
   FakeQuantizeBatch(FakeQuantizeBatch&&) noexcept;
   FakeQuantizeBatch& operator=(FakeQuantizeBatch&&) noexcept;
@@ -40,7 +42,7 @@ class FakeQuantizeBatch {
   /// Order:  on the stream, in one launch; it does not wait or allocate, and can be captured in a
   ///         CUDA graph, which must not outlive the batch. Any context of the batch's device.
   /// Agrees: bit for bit with every backend.
-  /// @throws CudaError where the launch fails.
+  /// @throws InvalidArgument for a context of another device; CudaError where the launch fails.
   void run(const DeviceContext& context, StreamRef stream) const;
 
  private:

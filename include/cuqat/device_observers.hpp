@@ -3,6 +3,7 @@
 //
 // All functions put one kernel on the stream: they do not wait or allocate, and can be captured in
 // a CUDA graph. State is plain device memory of the caller's, zero bytes before the first batch.
+// What is written may not overlap anything else.
 #pragma once
 
 #include <cstdint>

@@ -11,6 +11,22 @@ constexpr std::string_view kOnePerScale = "one for each scale of the granularity
 
 }  // namespace
 
+void check_apart(std::initializer_list<Region> outputs, std::initializer_list<Region> inputs) {
+  for (const Region* output = outputs.begin(); output != outputs.end(); ++output) {
+    for (const Region* other = output + 1; other != outputs.end(); ++other) {
+      check_disjoint(*output, *other);
+    }
+    for (const Region& input : inputs) check_disjoint(*output, input);
+  }
+}
+
+Region scale_region(const DeviceQuantParams& params) {
+  return {"params.scale", as_plain(params.scale)};
+}
+Region zero_point_region(const DeviceQuantParams& params) {
+  return {"params.zero_point", as_plain(params.zero_point)};
+}
+
 void check_alignment(std::string_view name, const void* data, std::size_t alignment) {
   const std::size_t past = reinterpret_cast<std::uintptr_t>(data) % alignment;
   if (past == 0) return;
@@ -133,11 +149,12 @@ gpu::FakeQuantizeWork check_fake_quantize(const ConstDeviceTensorView& x,
   check_alike("y", as_plain(y), "x", as_plain(x));
   check_device_view("y", y, context);
   check_in_place_or_disjoint({"y", as_plain(y)}, {"x", as_plain(x)});
+  check_apart({{"y", as_plain(y)}, {"clip_mask", as_plain(clip_mask)}},
+              {scale_region(params), zero_point_region(params)});
+  check_disjoint({"clip_mask", as_plain(clip_mask)}, {"x", as_plain(x)});
   if (clip_mask.empty()) return {tensor, x.data(), y.data(), nullptr};
   check_device_span("clip_mask", clip_mask, clip_mask_bytes(x.count()), "as clip_mask_bytes says",
                     context);
-  check_disjoint({"clip_mask", as_plain(clip_mask)}, {"x", as_plain(x)});
-  check_disjoint({"clip_mask", as_plain(clip_mask)}, {"y", as_plain(y)});
   return {tensor, x.data(), y.data(), clip_mask.data()};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string_view>
 
 #include "cuqat/device_fake_quant.hpp"
@@ -21,6 +22,13 @@ template <typename T>
 std::span<T> as_plain(const DeviceSpan<T>& span) {
   return {span.data(), static_cast<std::size_t>(span.size())};
 }
+
+/// No output shares a byte with another, or with an input. (In place is checked apart.)
+void check_apart(std::initializer_list<Region> outputs, std::initializer_list<Region> inputs);
+
+/// The scales and zero points, as inputs of the work.
+Region scale_region(const DeviceQuantParams& params);
+Region zero_point_region(const DeviceQuantParams& params);
 
 /// An address that the context's device can use; anything where there are no bytes.
 void check_device_pointer(std::string_view name, const void* data, std::size_t bytes,

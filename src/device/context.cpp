@@ -46,6 +46,17 @@ DeviceContext::State::State(const Options& options)
   }
 }
 
+gpu::LaunchTarget DeviceContext::State::target(StreamRef stream,
+                                               std::source_location operation) const {
+  int current = 0;
+  gpu::check(cudaGetDevice(&current), operation);
+  if (current != device) {
+    throw InvalidArgument("the current device is " + std::to_string(current) +
+                          "; it must be the context's, " + std::to_string(device));
+  }
+  return {num_multiprocessors, stream.get(), workspace, operation};
+}
+
 DeviceContext::State::~State() {
   // At exit the runtime may be gone already; there is nothing to do about an error.
   static_cast<void>(cudaFree(workspace));

@@ -18,10 +18,9 @@ struct DeviceContext::State {
   State& operator=(const State&) = delete;
 
   /// `operation` is the function that asks.
+  /// @throws InvalidArgument where another device than the context's is current.
   [[nodiscard]] gpu::LaunchTarget target(
-      StreamRef stream, std::source_location operation = std::source_location::current()) const {
-    return {num_multiprocessors, stream.get(), workspace, operation};
-  }
+      StreamRef stream, std::source_location operation = std::source_location::current()) const;
 
   int device = 0;
   int num_multiprocessors = 1;

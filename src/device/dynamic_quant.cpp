@@ -21,7 +21,6 @@ struct Dynamic {
     tensor.group_size = granularity.group_size;
     tensor.scales =
         detail::check_scale_output(scales, num_scales, how.quantizer, how.symmetric, context);
-    detail::check_disjoint({"scales.scale", as_plain(scales.scale)}, {"x", as_plain(x)});
   }
 
   [[nodiscard]] bool is_grouped() const { return granularity.kind == Granularity::Kind::kGroup; }
@@ -65,8 +64,10 @@ void quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& how,
                       const DeviceContext& context, StreamRef stream) {
   const Dynamic dynamic(x, how, scales, context);
   detail::check_device_codes(codes, x.count(), how.quantizer.format, layout, context);
-  detail::check_disjoint({"codes", as_plain(codes)}, {"x", as_plain(x)});
-  detail::check_disjoint({"codes", as_plain(codes)}, {"scales.scale", as_plain(scales.scale)});
+  detail::check_apart({{"codes", as_plain(codes)},
+                       {"scales.scale", as_plain(scales.scale)},
+                       {"scales.zero_point", as_plain(scales.zero_point)}},
+                      {{"x", as_plain(x)}});
   const gpu::LaunchTarget target = context.state().target(stream);
   if (dynamic.is_grouped() && (layout == CodeLayout::kBytes || begins_at_bytes(dynamic))) {
     gpu::launch_quantize_dynamic(dynamic.tensor, x.data(), codes.data(), layout, target);
@@ -87,7 +88,9 @@ void fake_quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& h
   detail::check_alike("y", as_plain(y), "x", as_plain(x));
   detail::check_device_view("y", y, context);
   detail::check_in_place_or_disjoint({"y", as_plain(y)}, {"x", as_plain(x)});
-  detail::check_disjoint({"y", as_plain(y)}, {"scales.scale", as_plain(scales.scale)});
+  detail::check_apart({{"scales.scale", as_plain(scales.scale)},
+                       {"scales.zero_point", as_plain(scales.zero_point)}},
+                      {{"x", as_plain(x)}, {"y", as_plain(y)}});
   const gpu::LaunchTarget target = context.state().target(stream);
   if (dynamic.is_grouped()) {
     gpu::launch_fake_quantize_dynamic(dynamic.tensor, x.data(), y.data(), target);

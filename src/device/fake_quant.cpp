@@ -1,6 +1,7 @@
 #include "cuqat/device_fake_quant.hpp"
 
 #include <cmath>
+#include <span>
 
 #include "device/arguments.hpp"
 
@@ -66,7 +67,9 @@ gpu::DeviceScaledTensor check_quantize(const ConstDeviceTensorView& x,
   detail::check_device_view("x", x, context);
   const auto tensor = detail::check_scaled(x.dtype(), x.shape(), params, context);
   detail::check_device_codes(codes, x.count(), params.quantizer.format, layout, context);
-  detail::check_disjoint({"codes", as_plain(codes)}, {"x", as_plain(x)});
+  detail::check_apart(
+      {{"codes", as_plain(codes)}},
+      {{"x", as_plain(x)}, detail::scale_region(params), detail::zero_point_region(params)});
   return tensor;
 }
 
@@ -85,6 +88,8 @@ void quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
               const DeviceContext& context, StreamRef stream) {
   const auto tensor = check_quantize(x, params, codes, layout, context);
   detail::check_statistics("statistics", statistics, context);
+  detail::check_apart({{"statistics", std::span(statistics, 1)}},
+                      {{"x", as_plain(x)}, {"codes", as_plain(codes)}});
   gpu::launch_quantize(tensor, x.data(), codes.data(), layout, statistics,
                        context.state().target(stream));
 }
@@ -108,7 +113,9 @@ void dequantize(DeviceSpan<const std::uint8_t> codes, const DeviceQuantParams& p
   detail::check_device_view("y", y, context);
   const auto tensor = detail::check_scaled(y.dtype(), y.shape(), params, context);
   detail::check_device_codes(codes, y.count(), params.quantizer.format, layout, context);
-  detail::check_disjoint({"y", as_plain(y)}, {"codes", as_plain(codes)});
+  detail::check_apart({{"y", as_plain(y)}}, {{"codes", as_plain(codes)},
+                                             detail::scale_region(params),
+                                             detail::zero_point_region(params)});
   gpu::launch_dequantize(tensor, codes.data(), layout, y.data(), context.state().target(stream));
 }
 
@@ -118,6 +125,9 @@ void fake_quantize(ConstDeviceTensorView x, const DeviceQuantParams& params, Dev
   const auto work = detail::check_fake_quantize(x, params, y, extras.clip_mask, context);
   if (extras.statistics != nullptr) {
     detail::check_statistics("extras.statistics", extras.statistics, context);
+    detail::check_apart(
+        {{"extras.statistics", std::span(extras.statistics, 1)}},
+        {{"x", as_plain(x)}, {"y", as_plain(y)}, {"extras.clip_mask", as_plain(extras.clip_mask)}});
   }
   gpu::launch_fake_quantize(work.tensor, x.data(), y.data(), work.clip_mask, extras.statistics,
                             context.state().target(stream));

@@ -15,6 +15,7 @@ struct FakeQuantizeBatch::State {
   State(const State&) = delete;
   State& operator=(const State&) = delete;
 
+  int device = 0;
   DType dtype = DType::kF32;
   Quantizer quantizer;
   std::size_t tiles_offset = 0;
@@ -50,6 +51,7 @@ FakeQuantizeBatch::FakeQuantizeBatch(std::span<const FakeQuantizeItem> items,
       throw InvalidArgument("items[" + std::to_string(works.size()) + "]: " + error.what());
     }
   }
+  state_->device = context.device();
   if (items.empty()) return;
   state_->dtype = items.front().x.dtype();
   state_->quantizer = items.front().params.quantizer;
@@ -60,6 +62,10 @@ FakeQuantizeBatch::FakeQuantizeBatch(std::span<const FakeQuantizeItem> items,
   gpu::check(cudaMalloc(&state_->table, table.bytes.size()));
   gpu::check(
       cudaMemcpy(state_->table, table.bytes.data(), table.bytes.size(), cudaMemcpyHostToDevice));
+  // The host may go on before the bytes have arrived, and other streams do not wait for them. It
+  // does wait for a copy back, which comes after them.
+  std::byte arrived{};
+  gpu::check(cudaMemcpy(&arrived, state_->table, sizeof(arrived), cudaMemcpyDeviceToHost));
 }
 
 FakeQuantizeBatch::~FakeQuantizeBatch() = default;
@@ -67,6 +73,10 @@ FakeQuantizeBatch::FakeQuantizeBatch(FakeQuantizeBatch&&) noexcept = default;
 FakeQuantizeBatch& FakeQuantizeBatch::operator=(FakeQuantizeBatch&&) noexcept = default;
 
 void FakeQuantizeBatch::run(const DeviceContext& context, StreamRef stream) const {
+  if (context.device() != state_->device) {
+    detail::throw_invalid("context.device()", detail::text(context.device()),
+                          "that of the batch, " + detail::text(state_->device));
+  }
   gpu::launch_fake_quantize_batch(state_->dtype, state_->quantizer, state_->table,
                                   state_->tiles_offset, state_->num_tiles,
                                   context.state().target(stream));

@@ -286,7 +286,13 @@ TEST_F(DeviceDynamicCalls, RefuseWhatDoesNotFitTogether) {
   expect_invalid(call({{x_, DType::kF32, Shape{1}}, {}}), {"scales.scale", "x uses"});
   expect_invalid(call({{static_cast<std::byte*>(scale_) + 2, DType::kF32, Shape{1}}, {}}),
                  {"scales.scale", "multiple of 4"});
-  const ConstDeviceTensorView channels(x_, DType::kF32, Shape{1000, 1});
+  how.symmetric = false;
+  expect_invalid(call({{scale_, DType::kF32, Shape{1}}, {static_cast<std::int32_t*>(x_), 1}}),
+                 {"scales.zero_point", "x uses"});
+  expect_invalid(call({{scale_, DType::kF32, Shape{1}}, {static_cast<std::int32_t*>(y_) + 7, 1}}),
+                 {"scales.zero_point", "y uses"});
+  expect_invalid(call({{scale_, DType::kF32, Shape{1}}, {static_cast<std::int32_t*>(scale_), 1}}),
+                 {"scales.scale", "scales.zero_point uses"});
   const DeviceContext small({.workspace_bytes = std::size_t{1} << 16});
   const DeviceMemory scale(std::vector<float>(200'000));
   const DeviceMemory wide(std::vector<std::uint16_t>(200'000));

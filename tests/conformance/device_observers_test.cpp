@@ -256,7 +256,15 @@ TEST_F(DeviceObserverCalls, RefuseWhatDoesNotFitTogether) {
   expect_invalid(average(0.5, {host, 3}), {"state", "device memory"});
   expect_invalid(amax(7, 0), {"history.amax.size()", "is 7;", "multiple of 3"});
   expect_invalid(amax(0, 0), {"history.amax.size()", "is 0;"});
+  expect_invalid(amax(-3, 0), {"history.amax.size()", "is -3;"});
   expect_invalid(amax(6, 1001), {"margin", "1001"});
+  const DeviceScales over_batch{{device.as<void>(), DType::kF32, Shape{3}}, {}};
+  expect_invalid([&] { minmax_scales(batch, {}, true, over_batch, context(), stream()); },
+                 {"scales.scale", "batch uses"});
+  const DeviceScales over_state{{state.as<void>(), DType::kF32, Shape{3}}, {}};
+  expect_invalid(
+      [&] { update_moving_average(batch, 0.5, states, {}, true, over_state, context(), stream()); },
+      {"scales.scale", "state uses"});
   amax(6, 0)();
   EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
 }
