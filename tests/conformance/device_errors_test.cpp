@@ -191,7 +191,7 @@ TEST_F(DeviceErrors, AGridOfManyBlocksIsReducedWhole) {
 
 /// A scale of 0, and an integer format without zero points.
 TEST_F(DeviceErrors, AScaleOfZeroPassesXThrough) {
-  ASSERT_EQ(cudaMemset(scale_, 0, sizeof(float)), cudaSuccess);
+  ASSERT_EQ(cudaMemsetAsync(scale_, 0, sizeof(float), device_under_test().stream), cudaSuccess);
   std::vector<float> values(kCount);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) * 1e30f - 5e32f;
   ASSERT_EQ(cudaMemcpy(x_, values.data(), kCount * sizeof(float), cudaMemcpyHostToDevice),

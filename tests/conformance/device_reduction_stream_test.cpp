@@ -19,7 +19,8 @@ TEST_F(DeviceReductionOnAStream, OperationsLeaveTheCounterOfReductionsAlone) {
   auto* const of_tensor = reinterpret_cast<Statistics*>(whole.get());
   std::vector<std::byte> expected;
   for (int i = 0; i < 3; ++i) {
-    ASSERT_EQ(cudaMemset(whole.get(), 0, sizeof(Statistics)), cudaSuccess);
+    ASSERT_EQ(cudaMemsetAsync(whole.get(), 0, sizeof(Statistics), device_under_test().stream),
+              cudaSuccess);
     statistics(x(), of_tensor, context(), stream());
     run_learned();
     wait();
@@ -137,9 +138,13 @@ TEST_F(DeviceReductionOnAStream, AGraphGivesTheSameBits) {
   wait();
   const auto expected = content();
   EXPECT_NE(before, expected);
-  ASSERT_EQ(cudaMemset(dx_.get(), 0, kCount * sizeof(float)), cudaSuccess);
-  ASSERT_EQ(cudaMemset(statistics_.get(), 1, kRows * sizeof(Statistics)), cudaSuccess);
-  ASSERT_EQ(cudaMemset(dscale_.get(), 1, kRows * sizeof(float)), cudaSuccess);
+  ASSERT_EQ(cudaMemsetAsync(dx_.get(), 0, kCount * sizeof(float), device_under_test().stream),
+            cudaSuccess);
+  ASSERT_EQ(
+      cudaMemsetAsync(statistics_.get(), 1, kRows * sizeof(Statistics), device_under_test().stream),
+      cudaSuccess);
+  ASSERT_EQ(cudaMemsetAsync(dscale_.get(), 1, kRows * sizeof(float), device_under_test().stream),
+            cudaSuccess);
 
   const cudaStream_t captured = device_under_test().stream;
   cudaGraph_t graph = nullptr;
