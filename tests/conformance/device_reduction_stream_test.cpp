@@ -138,13 +138,9 @@ TEST_F(DeviceReductionOnAStream, AGraphGivesTheSameBits) {
   wait();
   const auto expected = content();
   EXPECT_NE(before, expected);
-  ASSERT_EQ(cudaMemsetAsync(dx_.get(), 0, kCount * sizeof(float), device_under_test().stream),
-            cudaSuccess);
-  ASSERT_EQ(
-      cudaMemsetAsync(statistics_.get(), 1, kRows * sizeof(Statistics), device_under_test().stream),
-      cudaSuccess);
-  ASSERT_EQ(cudaMemsetAsync(dscale_.get(), 1, kRows * sizeof(float), device_under_test().stream),
-            cudaSuccess);
+  ASSERT_EQ(cudaMemset(dx_.get(), 0, kCount * sizeof(float)), cudaSuccess);
+  ASSERT_EQ(cudaMemset(statistics_.get(), 1, kRows * sizeof(Statistics)), cudaSuccess);
+  ASSERT_EQ(cudaMemset(dscale_.get(), 1, kRows * sizeof(float)), cudaSuccess);
 
   const cudaStream_t captured = device_under_test().stream;
   cudaGraph_t graph = nullptr;
