@@ -23,17 +23,12 @@ void check_gradient(ConstDeviceTensorView dy, ConstDeviceTensorView x, DeviceTen
 
 void check_scale_gradient(std::string_view name, const DeviceTensorView& gradient,
                           const gpu::DeviceScaledTensor& tensor, const DeviceContext& context) {
-  const DType compute = detail::compute_type(tensor.dtype);
-  if (gradient.dtype() != compute) {
-    detail::throw_invalid(std::string(name) + ".dtype()", to_string(gradient.dtype()),
-                          std::string(to_string(compute)) + ", the compute type of " +
-                              std::string(to_string(tensor.dtype)));
-  }
+  detail::check_compute_type(name, gradient.dtype(), tensor.dtype);
   detail::check_size(name, static_cast<std::size_t>(gradient.count()),
                      static_cast<std::size_t>(tensor.num_scales),
                      "one for each scale of the granularity");
   detail::check_device_view(name, gradient, context);
-  detail::check_alignment(name, gradient.data(), dtype_bytes(compute));
+  detail::check_alignment(name, gradient.data(), dtype_bytes(gradient.dtype()));
 }
 
 /// What the sums of the gradients ask for, apart from the tensors.
@@ -168,18 +163,13 @@ void learned_scale_backward(ConstDeviceTensorView dy, ConstDeviceTensorView x,
   check_gradient(dy, x, dx, context);
   const auto tensor = detail::check_scaled(x.dtype(), x.shape(), params, context);
   check_learned(tensor, gradient, gradient_scale, context);
-  using detail::Region;
-  const Region dscale("gradient.dscale", as_plain(gradient.dscale));
-  const Region dzero_point("gradient.dzero_point", as_plain(gradient.dzero_point));
-  detail::check_disjoint(dscale, dzero_point);
-  for (const Region& output : {dscale, dzero_point}) {
-    for (const Region& other :
-         {Region("dy", as_plain(dy)), Region("x", as_plain(x)), Region("dx", as_plain(dx)),
-          Region("params.scale", as_plain(params.scale)),
-          Region("params.zero_point", as_plain(params.zero_point))}) {
-      detail::check_disjoint(output, other);
-    }
-  }
+  detail::check_apart({{"gradient.dscale", as_plain(gradient.dscale)},
+                       {"gradient.dzero_point", as_plain(gradient.dzero_point)}},
+                      {{"dy", as_plain(dy)},
+                       {"x", as_plain(x)},
+                       {"dx", as_plain(dx)},
+                       detail::scale_region(params),
+                       detail::zero_point_region(params)});
   const bool with_zero_point = gradient.dzero_point.count() > 0;
   gpu::launch_learned_scale_backward(
       tensor, dy.data(), x.data(), dx.data(),

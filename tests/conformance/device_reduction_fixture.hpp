@@ -19,7 +19,7 @@ using simt::test::DeviceArray;
 
 inline constexpr std::int64_t kRows = 3;
 inline constexpr std::int64_t kColumns = 5000;
-inline constexpr std::int64_t kCount = kRows * kColumns;
+inline constexpr std::int64_t kReducedCount = kRows * kColumns;
 
 /// They fit together: channels of two chunks each.
 class DeviceReductionFixture : public testing::Test {
@@ -27,7 +27,7 @@ class DeviceReductionFixture : public testing::Test {
   DeviceReductionFixture()
       : x_(ramp(0.013f)),
         dy_(ramp(-0.0007f)),
-        dx_(kCount),
+        dx_(kReducedCount),
         scale_(std::vector<float>{0.1f, 0.2f, 0.3f}),
         zero_point_(3),
         dscale_(3, -1.0f),
@@ -37,7 +37,7 @@ class DeviceReductionFixture : public testing::Test {
   }
 
   static std::vector<float> ramp(float step) {
-    std::vector<float> result(kCount);
+    std::vector<float> result(kReducedCount);
     for (std::size_t i = 0; i < result.size(); ++i) {
       result[i] = static_cast<float>(static_cast<int>(i * 7919 % 9001) - 4500) * step;
     }

@@ -138,7 +138,7 @@ TEST_F(DeviceReductionOnAStream, AGraphGivesTheSameBits) {
   wait();
   const auto expected = content();
   EXPECT_NE(before, expected);
-  ASSERT_EQ(cudaMemset(dx_.get(), 0, kCount * sizeof(float)), cudaSuccess);
+  ASSERT_EQ(cudaMemset(dx_.get(), 0, kReducedCount * sizeof(float)), cudaSuccess);
   ASSERT_EQ(cudaMemset(statistics_.get(), 1, kRows * sizeof(Statistics)), cudaSuccess);
   ASSERT_EQ(cudaMemset(dscale_.get(), 1, kRows * sizeof(float)), cudaSuccess);
 
