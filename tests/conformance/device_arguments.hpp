@@ -1,18 +1,28 @@
-// Arguments of the device functions that fit together, for tests that spoil one of them.
+// Arguments of the device functions that fit together, and what a call with others must do.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <initializer_list>
+#include <string_view>
 #include <vector>
 
 #include "cuqat/device_fake_quant.hpp"
 #include "cuqat/device_statistics.hpp"
+#include "host/expect_invalid.hpp"
 #include "support/device_orders.hpp"
 
 namespace cuqat::test {
 
 inline constexpr std::int64_t kCount = 1000;
+
+/// The call throws InvalidArgument with all of these parts, and puts nothing on the stream.
+template <typename Call>
+void expect_refused(const Call& call, std::initializer_list<std::string_view> parts) {
+  const Enqueued enqueued = enqueued_by([&] { expect_invalid(call, parts); });
+  EXPECT_EQ(enqueued.kernels + enqueued.others, 0);
+}
 
 /// In device memory.
 class DeviceArguments : public testing::Test {

@@ -1,9 +1,12 @@
 // Calls of the CUDA runtime that fail, which only the executor can be told to do.
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <string>
+#include <vector>
 
 #include "conformance/device_arguments.hpp"
+#include "conformance/device_reduction_fixture.hpp"
 #include "simt/executor.hpp"
 
 namespace cuqat::test {
@@ -41,6 +44,29 @@ TEST_F(DeviceFailures, AContextThatCannotBeMadeLeavesNothing) {
     EXPECT_EQ(simt::leaked_allocations(), before);
     simt::reset();
   }
+}
+
+using DeviceReductionFailures = DeviceReductionFixture;
+
+TEST_F(DeviceReductionFailures, EveryFailingCallIsACudaErrorAndTheContextStillWorks) {
+  run_learned();
+  run_statistics();
+  wait();
+  const std::vector<float> expected = dscale_.content<float>();
+  const std::vector<std::byte> expected_statistics = statistics_.content<std::byte>();
+  for (const bool learned : {true, false}) {
+    for (int n = 1; n <= 2; ++n) {
+      simt::fail_call(n);
+      EXPECT_THROW(learned ? run_learned() : run_statistics(), CudaError) << n;
+      EXPECT_FALSE(simt::failure_pending());
+    }
+  }
+  simt::reset();
+  run_learned();
+  run_statistics();
+  wait();
+  EXPECT_EQ(dscale_.content<float>(), expected);
+  EXPECT_EQ(statistics_.content<std::byte>(), expected_statistics);
 }
 
 }  // namespace

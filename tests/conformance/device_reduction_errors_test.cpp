@@ -2,73 +2,68 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <functional>
+#include <cstddef>
+#include <initializer_list>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include "conformance/device_arguments.hpp"
 #include "conformance/device_reduction_fixture.hpp"
 
 namespace cuqat::test {
 namespace {
 
+/// Calls where something does not fit, after which the right calls work.
 class DeviceReductionErrors : public DeviceReductionFixture {
  protected:
-  /// The call throws InvalidArgument with all of these parts, launches nothing, and the right call
-  /// works afterwards.
-  void expect_invalid(const std::function<void()>& call, const std::vector<std::string>& parts) {
-    simt::reset_counters();
-    try {
-      call();
-      ADD_FAILURE() << "nothing was thrown";
-    } catch (const InvalidArgument& error) {
-      for (const std::string& part : parts) {
-        EXPECT_NE(std::string(error.what()).find(part), std::string::npos)
-            << part << " is not in: " << error.what();
-      }
-    }
-    EXPECT_EQ(simt::counters().launches, 0);
+  template <typename Call>
+  void expect_refused(const Call& call, std::initializer_list<std::string_view> parts) {
+    test::expect_refused(call, parts);
     run_learned();
     run_statistics();
     wait();
   }
   /// The same for one argument of learned_scale_backward.
-  void expect_invalid_gradient(const std::function<void(DeviceLearnedScaleGradient&)>& change,
-                               const std::vector<std::string>& parts) {
+  template <typename Change>
+  void expect_gradient_refused(const Change& change,
+                               std::initializer_list<std::string_view> parts) {
     DeviceLearnedScaleGradient wrong = gradient();
     change(wrong);
-    expect_invalid(
+    expect_refused(
         [&] { learned_scale_backward(dy(), x(), params(), dx(), wrong, {}, context(), stream()); },
         parts);
   }
 };
 
 TEST_F(DeviceReductionErrors, GradientsThatDoNotFitAreNamed) {
-  expect_invalid_gradient([&](auto& wrong) { wrong.dscale = view(dscale_, {2}); },
+  expect_gradient_refused([&](auto& wrong) { wrong.dscale = view(dscale_, {2}); },
                           {"gradient.dscale.size()", "is 2", "3"});
-  expect_invalid_gradient([&](auto& wrong) { wrong.dzero_point = view(dzero_point_, {2}); },
+  expect_gradient_refused([&](auto& wrong) { wrong.dzero_point = view(dzero_point_, {2}); },
                           {"gradient.dzero_point.size()", "is 2", "3"});
-  expect_invalid_gradient(
+  expect_gradient_refused(
       [&](auto& wrong) {
-        wrong.dscale = {dscale_.get(), DType::kF64, Shape{kRows}};
+        wrong.dscale = {dscale_.as<void>(), DType::kF64, Shape{kRows}};
       },
       {"gradient.dscale.dtype()", "F64", "F32"});
-  expect_invalid_gradient(
+  expect_gradient_refused(
       [&](auto& wrong) {
-        wrong.dzero_point = {dscale_.get(), DType::kBF16, Shape{kRows}};
+        wrong.dzero_point = {dscale_.as<void>(), DType::kBF16, Shape{kRows}};
       },
       {"gradient.dzero_point.dtype()", "BF16", "F32"});
-  expect_invalid_gradient(
+  expect_gradient_refused(
       [&](auto& wrong) {
-        auto* const odd = reinterpret_cast<std::byte*>(dscale_.get()) + 2;
-        wrong.dscale = {odd, DType::kF32, Shape{kRows}};
+        wrong.dscale = {dscale_.as() + 2, DType::kF32, Shape{kRows}};
       },
       {"gradient.dscale is 2 bytes past"});
   float host[kRows] = {};
-  expect_invalid_gradient(
+  expect_gradient_refused(
       [&](auto& wrong) {
         wrong.dscale = {host, Shape{kRows}};
       },
       {"gradient.dscale is ", "device memory"});
-  expect_invalid_gradient(
+  expect_gradient_refused(
       [&](auto& wrong) {
         wrong.dscale = {nullptr, DType::kF32, Shape{3}};
       },
@@ -76,26 +71,25 @@ TEST_F(DeviceReductionErrors, GradientsThatDoNotFitAreNamed) {
 }
 
 TEST_F(DeviceReductionErrors, OutputsInMemoryThatIsReadAreNamed) {
-  expect_invalid_gradient([&](auto& wrong) { wrong.dzero_point = wrong.dscale; },
+  expect_gradient_refused([&](auto& wrong) { wrong.dzero_point = wrong.dscale; },
                           {"gradient.dscale is ", "gradient.dzero_point"});
-  const auto expect_apart = [&](const DeviceArray<float>& array, const std::string& name) {
-    expect_invalid_gradient([&](auto& wrong) { wrong.dzero_point = view(array, {kRows}); },
+  const auto expect_apart = [&](const DeviceMemory& memory, const std::string& name) {
+    expect_gradient_refused([&](auto& wrong) { wrong.dzero_point = view(memory, {kRows}); },
                             {"gradient.dzero_point is ", "apart from " + name});
   };
   expect_apart(x_, "x");
   expect_apart(dy_, "dy");
   expect_apart(dx_, "dx");
   expect_apart(scale_, "params.scale");
-  expect_invalid(
+  expect_refused(
       [&] {
-        statistics(x(), Granularity::channel(0), {reinterpret_cast<Statistics*>(x_.get()), kRows},
-                   context(), stream());
+        statistics(x(), Granularity::channel(0), {x_.as<Statistics>(), kRows}, context(), stream());
       },
       {"result is ", "x"});
 }
 
 TEST_F(DeviceReductionErrors, Fp8HasNoGradientOfAZeroPoint) {
-  expect_invalid(
+  expect_refused(
       [&] {
         DeviceQuantParams fp8 = params();
         fp8.quantizer.format = Format::kE4M3;
@@ -107,19 +101,19 @@ TEST_F(DeviceReductionErrors, Fp8HasNoGradientOfAZeroPoint) {
 
 TEST_F(DeviceReductionErrors, TensorsAndParametersAreChecked) {
   const DeviceTensorView shorter = view(dx_, {kRows, kColumns - 1});
-  const DeviceTensorView shifted(x_.get() + 1, Shape{kRows, kColumns});
+  const DeviceTensorView shifted(x_.as<float>() + 1, Shape{kRows, kColumns});
   const auto run = [&](const DeviceTensorView& to, const DeviceQuantParams& with,
                        std::optional<double> g) {
     learned_scale_backward(dy(), x(), with, to, gradient(), g, context(), stream());
   };
-  expect_invalid([&] { run(shorter, params(), {}); }, {"dx.shape()", "[3, 4999]", "[3, 5000]"});
-  expect_invalid([&] { run(shifted, params(), {}); }, {"dx is ", "x itself or apart"});
+  expect_refused([&] { run(shorter, params(), {}); }, {"dx.shape()", "[3, 4999]", "[3, 5000]"});
+  expect_refused([&] { run(shifted, params(), {}); }, {"dx is ", "x itself or apart"});
   DeviceQuantParams wrong = params();
   wrong.scale = view(scale_, {2});
-  expect_invalid([&] { run(dx(), wrong, {}); }, {"params.scale.size()", "is 2", "3"});
-  expect_invalid([&] { run(dx(), params(), INFINITY); }, {"gradient_scale is inf", "finite"});
+  expect_refused([&] { run(dx(), wrong, {}); }, {"params.scale.size()", "is 2", "3"});
+  expect_refused([&] { run(dx(), params(), INFINITY); }, {"gradient_scale is inf", "finite"});
   cudaStream_t none = nullptr;
-  expect_invalid(
+  expect_refused(
       [&] { learned_scale_backward(dy(), x(), params(), dx(), gradient(), {}, context(), none); },
       {"stream is null"});
 }
@@ -128,13 +122,13 @@ TEST_F(DeviceReductionErrors, StatisticsThatDoNotFitAreNamed) {
   const auto run = [&](const Granularity& granularity, DeviceSpan<Statistics> to) {
     statistics(x(), granularity, to, context(), stream());
   };
-  expect_invalid([&] { run(Granularity::channel(1), result()); }, {"result.size() is 3", "5000"});
-  expect_invalid([&] { run(Granularity::channel(2), result()); }, {"granularity.axis"});
-  expect_invalid([&] { run(Granularity::group(0), result()); }, {"granularity.group_size"});
-  auto* const odd = reinterpret_cast<Statistics*>(statistics_.get() + 4);
-  expect_invalid([&] { run(Granularity::channel(0), {odd, kRows}); }, {"result is 4 bytes past"});
+  expect_refused([&] { run(Granularity::channel(1), result()); }, {"result.size() is 3", "5000"});
+  expect_refused([&] { run(Granularity::channel(2), result()); }, {"granularity.axis"});
+  expect_refused([&] { run(Granularity::group(0), result()); }, {"granularity.group_size"});
+  auto* const odd = reinterpret_cast<Statistics*>(statistics_.as() + 4);
+  expect_refused([&] { run(Granularity::channel(0), {odd, kRows}); }, {"result is 4 bytes past"});
   Statistics host[kRows];
-  expect_invalid(
+  expect_refused(
       [&] {
         run(Granularity::channel(0), {host, kRows});
       },
@@ -157,9 +151,9 @@ TEST_F(DeviceReductionErrors, AContextWithTooLittleScratchMemorySaysSo) {
   const std::size_t needed = learned_scale_workspace_bytes(shape, Granularity::channel(0));
   options.workspace_bytes = needed - 1;
   const DeviceContext small(options);
-  const DeviceArray<float> many(static_cast<std::size_t>(shape.count()));
-  const DeviceArray<float> scales(1700, 1.0f);
-  const DeviceArray<float> dscale(1700, -1.0f);
+  const DeviceMemory many(std::vector<float>(static_cast<std::size_t>(shape.count())));
+  const DeviceMemory scales(std::vector<float>(1700, 1.0f));
+  const DeviceMemory dscale(std::vector<float>(1700, -1.0f));
   DeviceQuantParams params;
   params.granularity = Granularity::channel(0);
   params.scale = view(scales, {1700});
@@ -167,13 +161,13 @@ TEST_F(DeviceReductionErrors, AContextWithTooLittleScratchMemorySaysSo) {
     learned_scale_backward(view(many, shape), view(many, shape), params, view(many, shape),
                            {view(dscale, {1700}), {}}, {}, on, stream());
   };
-  expect_invalid([&] { run(small); }, {"context.workspace_bytes() is " + std::to_string(needed - 1),
+  expect_refused([&] { run(small); }, {"context.workspace_bytes() is " + std::to_string(needed - 1),
                                        "at least " + std::to_string(needed)});
   options.workspace_bytes = needed;
   const DeviceContext enough(options);
   run(enough);
   wait();
-  EXPECT_EQ(dscale.content(), std::vector<float>(1700, 0.0f));
+  EXPECT_EQ(dscale.content<float>(), std::vector<float>(1700, 0.0f));
 }
 
 }  // namespace

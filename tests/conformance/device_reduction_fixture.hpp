@@ -10,12 +10,10 @@
 
 #include "cuqat/device_fake_quant.hpp"
 #include "cuqat/device_statistics.hpp"
-#include "simt/test_support.hpp"
-#include "support/device_table.hpp"
+#include "support/device_memory.hpp"
+#include "support/device_orders.hpp"
 
 namespace cuqat::test {
-
-using simt::test::DeviceArray;
 
 inline constexpr std::int64_t kRows = 3;
 inline constexpr std::int64_t kColumns = 5000;
@@ -27,13 +25,13 @@ class DeviceReductionFixture : public testing::Test {
   DeviceReductionFixture()
       : x_(ramp(0.013f)),
         dy_(ramp(-0.0007f)),
-        dx_(kReducedCount),
+        dx_(std::vector<float>(kReducedCount)),
         scale_(std::vector<float>{0.1f, 0.2f, 0.3f}),
-        zero_point_(3),
-        dscale_(3, -1.0f),
-        dzero_point_(3, -1.0f),
-        statistics_(3 * sizeof(Statistics) + 8) {
-    simt::set_order({});
+        zero_point_(std::vector<std::int32_t>(kRows)),
+        dscale_(std::vector<float>(kRows, -1.0f)),
+        dzero_point_(std::vector<float>(kRows, -1.0f)),
+        statistics_(std::vector<std::byte>(kRows * sizeof(Statistics) + 8)) {
+    set_device_order(0);
   }
 
   static std::vector<float> ramp(float step) {
@@ -44,8 +42,8 @@ class DeviceReductionFixture : public testing::Test {
     return result;
   }
 
-  static DeviceTensorView view(const DeviceArray<float>& array, const Shape& shape) {
-    return {array.get(), DType::kF32, shape};
+  static DeviceTensorView view(const DeviceMemory& memory, const Shape& shape) {
+    return {memory.as<float>(), DType::kF32, shape};
   }
   [[nodiscard]] DeviceTensorView x() const { return view(x_, {kRows, kColumns}); }
   [[nodiscard]] DeviceTensorView dy() const { return view(dy_, {kRows, kColumns}); }
@@ -54,14 +52,14 @@ class DeviceReductionFixture : public testing::Test {
     DeviceQuantParams params;
     params.granularity = Granularity::channel(0);
     params.scale = view(scale_, {kRows});
-    params.zero_point = {zero_point_.get(), kRows};
+    params.zero_point = {zero_point_.as<std::int32_t>(), kRows};
     return params;
   }
   [[nodiscard]] DeviceLearnedScaleGradient gradient() const {
     return {view(dscale_, {kRows}), view(dzero_point_, {kRows})};
   }
   [[nodiscard]] DeviceSpan<Statistics> result() const {
-    return {reinterpret_cast<Statistics*>(statistics_.get()), kRows};
+    return {statistics_.as<Statistics>(), kRows};
   }
   static const DeviceContext& context() { return device_under_test().context; }
   static StreamRef stream() { return device_under_test().stream; }
@@ -74,17 +72,17 @@ class DeviceReductionFixture : public testing::Test {
     statistics(x(), Granularity::channel(0), result(), context(), stream());
   }
   static void wait() {
-    ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess) << simt::fault();
+    ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess) << device_fault();
   }
 
-  DeviceArray<float> x_;
-  DeviceArray<float> dy_;
-  DeviceArray<float> dx_;
-  DeviceArray<float> scale_;
-  DeviceArray<std::int32_t> zero_point_;
-  DeviceArray<float> dscale_;
-  DeviceArray<float> dzero_point_;
-  DeviceArray<std::byte> statistics_;
+  DeviceMemory x_;
+  DeviceMemory dy_;
+  DeviceMemory dx_;
+  DeviceMemory scale_;
+  DeviceMemory zero_point_;
+  DeviceMemory dscale_;
+  DeviceMemory dzero_point_;
+  DeviceMemory statistics_;
 };
 
 }  // namespace cuqat::test
