@@ -26,7 +26,7 @@ namespace cuqat {
 struct DeviceQuantParams {
   Quantizer quantizer;
   Granularity granularity;
-  /// Rank 1, one for each scale of the granularity: f64 for f64 tensors, f32 for all others. A
+  /// One entry for each scale of the granularity, in any shape: f64 for f64 tensors, else f32. A
   /// scale of 0 passes x through fake_quantize unchanged (a NaN as the quiet NaN) and unclipped;
   /// others that the host functions refuse (negative, NaN, infinite) give unspecified numbers.
   ConstDeviceTensorView scale;
@@ -115,8 +115,8 @@ void fake_quantize_backward(ConstDeviceTensorView dy, ConstDeviceTensorView x,
 void fake_quantize_backward(ConstDeviceTensorView dy, DeviceSpan<const std::uint8_t> clip_mask,
                             DeviceTensorView dx, const DeviceContext& context, StreamRef stream);
 
-/// Gradients of the learned scale and zero point, one entry for each scale of the granularity, of
-/// rank 1 and x's compute type, aligned as that is.
+/// Gradients of the learned scale and zero point, one entry for each scale of the granularity, in
+/// x's compute type and aligned as that is.
 struct DeviceLearnedScaleGradient {
   DeviceTensorView dscale;       ///< Written.
   DeviceTensorView dzero_point;  ///< Written; empty where it is not wanted, and for FP8.

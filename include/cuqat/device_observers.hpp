@@ -18,7 +18,7 @@ namespace cuqat {
 
 /// Where scales that are found on the device go; DeviceQuantParams takes them from there.
 struct DeviceScales {
-  /// Rank 1, one for each scale: f64 for f64 tensors, f32 for all others.
+  /// One entry for each scale, in any shape: f64 for f64 tensors, f32 for all others.
   DeviceTensorView scale;
   /// As many, or none where all are zero (symmetric).
   DeviceSpan<std::int32_t> zero_point;

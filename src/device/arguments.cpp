@@ -5,11 +5,6 @@
 #include "check.hpp"
 
 namespace cuqat::detail {
-namespace {
-
-constexpr std::string_view kOnePerScale = "one for each scale of the granularity";
-
-}  // namespace
 
 void check_apart(std::initializer_list<Region> outputs, std::initializer_list<Region> inputs) {
   for (const Region* output = outputs.begin(); output != outputs.end(); ++output) {
@@ -76,22 +71,25 @@ void check_compute_type(std::string_view name, DType found, DType dtype) {
       std::string(to_string(compute)) + ", the compute type of " + std::string(to_string(dtype)));
 }
 
-gpu::ScaleOutput check_scale_output(const DeviceScales& scales, std::int64_t num_scales,
-                                    const Quantizer& quantizer, bool symmetric,
-                                    const DeviceContext& context) {
-  const DType dtype = scales.scale.dtype();
-  check_compute_type("scales.scale", dtype, dtype);
-  const auto size = static_cast<std::size_t>(num_scales);
-  check_size("scales.scale", static_cast<std::size_t>(scales.scale.count()), size, kOnePerScale);
-  check_device_view("scales.scale", scales.scale, context);
-  check_alignment("scales.scale", scales.scale.data(), dtype_bytes(dtype));
+void check_per_scale(std::string_view name, const ConstDeviceTensorView& entries, DType dtype,
+                     std::int64_t num_scales, const DeviceContext& context) {
+  check_compute_type(name, entries.dtype(), dtype);
+  check_size(name, static_cast<std::size_t>(entries.count()), static_cast<std::size_t>(num_scales),
+             "one for each scale of the granularity");
+  check_device_view(name, entries, context);
+  check_alignment(name, entries.data(), dtype_bytes(entries.dtype()));
+}
+
+gpu::ScaleOutput check_scale_output(const DeviceScales& scales, DType dtype,
+                                    std::int64_t num_scales, const Quantizer& quantizer,
+                                    bool symmetric, const DeviceContext& context) {
+  check_per_scale("scales.scale", scales.scale, dtype, num_scales, context);
   if (!symmetric && !is_integer(quantizer.format)) {
     throw_invalid("symmetric", "false",
                   "true, as " + std::string(to_string(quantizer.format)) + " has no zero point");
   }
   if (symmetric && scales.zero_point.empty()) return {scales.scale.data(), nullptr};
-  check_device_span("scales.zero_point", scales.zero_point, size, kOnePerScale, context);
-  check_alignment("scales.zero_point", scales.zero_point.data(), alignof(std::int32_t));
+  check_per_scale("scales.zero_point", scales.zero_point, num_scales, context);
   return {scales.scale.data(), scales.zero_point.data()};
 }
 
@@ -122,19 +120,14 @@ gpu::DeviceScaledTensor check_scaled(DType dtype, const Shape& shape,
   check_quantizer("params.quantizer", quantizer);
   gpu::DeviceScaledTensor tensor = unscaled_tensor(dtype, shape, params.granularity);
   tensor.quantizer = quantizer;
-  check_compute_type("params.scale", params.scale.dtype(), dtype);
-  const auto scales = static_cast<std::size_t>(tensor.num_scales);
-  check_size("params.scale", static_cast<std::size_t>(params.scale.count()), scales, kOnePerScale);
-  check_device_pointer("params.scale", params.scale.data(), params.scale.size_bytes(), context);
-  check_alignment("params.scale", params.scale.data(), dtype_bytes(params.scale.dtype()));
+  check_per_scale("params.scale", params.scale, dtype, tensor.num_scales, context);
   tensor.scale = params.scale.data();
   if (params.zero_point.empty()) return tensor;
   if (!is_integer(quantizer.format)) {
     check_size("params.zero_point", static_cast<std::size_t>(params.zero_point.size()), 0,
                "as FP8 has no zero point");
   }
-  check_device_span("params.zero_point", params.zero_point, scales, kOnePerScale, context);
-  check_alignment("params.zero_point", params.zero_point.data(), alignof(std::int32_t));
+  check_per_scale("params.zero_point", params.zero_point, tensor.num_scales, context);
   tensor.zero_point = params.zero_point.data();
   return tensor;
 }

@@ -59,10 +59,22 @@ void check_device_span(std::string_view name, const DeviceSpan<T>& span, std::si
 void check_device_codes(DeviceSpan<const std::uint8_t> codes, std::int64_t count, Format format,
                         CodeLayout layout, const DeviceContext& context);
 
-/// Scales and zero points that the device writes, `num_scales` of them.
-gpu::ScaleOutput check_scale_output(const DeviceScales& scales, std::int64_t num_scales,
-                                    const Quantizer& quantizer, bool symmetric,
-                                    const DeviceContext& context);
+/// One entry for each scale of the granularity, at the alignment of its type.
+template <typename T>
+void check_per_scale(std::string_view name, const DeviceSpan<T>& entries, std::int64_t num_scales,
+                     const DeviceContext& context) {
+  check_device_span(name, entries, static_cast<std::size_t>(num_scales),
+                    "one for each scale of the granularity", context);
+  check_alignment(name, entries.data(), alignof(T));
+}
+/// The same of entries in the compute type of tensors of `dtype`.
+void check_per_scale(std::string_view name, const ConstDeviceTensorView& entries, DType dtype,
+                     std::int64_t num_scales, const DeviceContext& context);
+
+/// Scales and zero points that the device writes, for tensors of `dtype`.
+gpu::ScaleOutput check_scale_output(const DeviceScales& scales, DType dtype,
+                                    std::int64_t num_scales, const Quantizer& quantizer,
+                                    bool symmetric, const DeviceContext& context);
 
 /// A dtype that must be the compute type of `dtype`.
 void check_compute_type(std::string_view name, DType found, DType dtype);

@@ -17,10 +17,9 @@ struct Dynamic {
     detail::check_device_view("x", x, context);
     granularity = resolve_axis(how.granularity, x.shape());
     num_scales = cuqat::num_scales(granularity, x.shape());
-    detail::check_compute_type("scales.scale", scales.scale.dtype(), x.dtype());
     tensor.group_size = granularity.group_size;
-    tensor.scales =
-        detail::check_scale_output(scales, num_scales, how.quantizer, how.symmetric, context);
+    tensor.scales = detail::check_scale_output(scales, x.dtype(), num_scales, how.quantizer,
+                                               how.symmetric, context);
   }
 
   [[nodiscard]] bool is_grouped() const { return granularity.kind == Granularity::Kind::kGroup; }

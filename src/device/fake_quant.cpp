@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <span>
+#include <string_view>
 
 #include "device/arguments.hpp"
 
@@ -10,8 +11,10 @@ namespace {
 
 using detail::as_plain;
 
-void check_gradient(ConstDeviceTensorView dy, ConstDeviceTensorView x, DeviceTensorView dx,
-                    const DeviceContext& context) {
+/// The arguments that both gradients take; x and its scales.
+gpu::DeviceScaledTensor check_gradient(ConstDeviceTensorView dy, ConstDeviceTensorView x,
+                                       const DeviceQuantParams& params, DeviceTensorView dx,
+                                       const DeviceContext& context) {
   detail::check_alike("dy", as_plain(dy), "x", as_plain(x));
   detail::check_alike("dx", as_plain(dx), "x", as_plain(x));
   detail::check_in_place_or_disjoint({"dx", as_plain(dx)}, {"dy", as_plain(dy)});
@@ -19,30 +22,26 @@ void check_gradient(ConstDeviceTensorView dy, ConstDeviceTensorView x, DeviceTen
   detail::check_device_view("x", x, context);
   detail::check_device_view("dy", dy, context);
   detail::check_device_view("dx", dx, context);
-}
-
-void check_scale_gradient(std::string_view name, const DeviceTensorView& gradient,
-                          const gpu::DeviceScaledTensor& tensor, const DeviceContext& context) {
-  detail::check_compute_type(name, gradient.dtype(), tensor.dtype);
-  detail::check_size(name, static_cast<std::size_t>(gradient.count()),
-                     static_cast<std::size_t>(tensor.num_scales),
-                     "one for each scale of the granularity");
-  detail::check_device_view(name, gradient, context);
-  detail::check_alignment(name, gradient.data(), dtype_bytes(gradient.dtype()));
+  detail::check_apart({{"dx", as_plain(dx)}},
+                      {detail::scale_region(params), detail::zero_point_region(params)});
+  return detail::check_scaled(x.dtype(), x.shape(), params, context);
 }
 
 /// What the sums of the gradients ask for, apart from the tensors.
 void check_learned(const gpu::DeviceScaledTensor& tensor,
                    const DeviceLearnedScaleGradient& gradient, std::optional<double> gradient_scale,
                    const DeviceContext& context) {
-  check_scale_gradient("gradient.dscale", gradient.dscale, tensor, context);
+  const auto check = [&](std::string_view name, const DeviceTensorView& of_scales) {
+    detail::check_per_scale(name, of_scales, tensor.dtype, tensor.num_scales, context);
+  };
+  check("gradient.dscale", gradient.dscale);
   if (gradient.dzero_point.count() > 0) {
     if (!is_integer(tensor.quantizer.format)) {
       detail::check_size("gradient.dzero_point",
                          static_cast<std::size_t>(gradient.dzero_point.count()), 0,
                          "as FP8 has no zero point");
     }
-    check_scale_gradient("gradient.dzero_point", gradient.dzero_point, tensor, context);
+    check("gradient.dzero_point", gradient.dzero_point);
   }
   if (gradient_scale && !std::isfinite(*gradient_scale)) {
     detail::throw_invalid("gradient_scale", detail::text(*gradient_scale), "finite");
@@ -95,6 +94,9 @@ void quantize_transposed(ConstDeviceTensorView x, const DeviceQuantParams& param
   detail::check_device_view("x", x, context);
   const auto tensor = detail::check_scaled(x.dtype(), x.shape(), params, context);
   detail::check_transposed_codes(as_plain(x), as_plain(codes), as_plain(codes_transposed));
+  detail::check_apart(
+      {{"codes", as_plain(codes)}, {"codes_transposed", as_plain(codes_transposed)}},
+      {detail::scale_region(params), detail::zero_point_region(params)});
   const std::size_t count = codes_bytes(x.count(), CodeLayout::kBytes);
   if (!codes.empty()) detail::check_device_pointer("codes", codes.data(), count, context);
   detail::check_device_pointer("codes_transposed", codes_transposed.data(), count, context);
@@ -131,8 +133,7 @@ void fake_quantize(ConstDeviceTensorView x, const DeviceQuantParams& params, Dev
 void fake_quantize_backward(ConstDeviceTensorView dy, ConstDeviceTensorView x,
                             const DeviceQuantParams& params, DeviceTensorView dx,
                             const DeviceContext& context, StreamRef stream) {
-  check_gradient(dy, x, dx, context);
-  const auto tensor = detail::check_scaled(x.dtype(), x.shape(), params, context);
+  const auto tensor = check_gradient(dy, x, params, dx, context);
   gpu::launch_fake_quantize_backward(tensor, dy.data(), x.data(), dx.data(),
                                      context.state().target(stream));
 }
@@ -160,8 +161,7 @@ void learned_scale_backward(ConstDeviceTensorView dy, ConstDeviceTensorView x,
                             const DeviceLearnedScaleGradient& gradient,
                             std::optional<double> gradient_scale, const DeviceContext& context,
                             StreamRef stream) {
-  check_gradient(dy, x, dx, context);
-  const auto tensor = detail::check_scaled(x.dtype(), x.shape(), params, context);
+  const auto tensor = check_gradient(dy, x, params, dx, context);
   check_learned(tensor, gradient, gradient_scale, context);
   detail::check_apart({{"gradient.dscale", as_plain(gradient.dscale)},
                        {"gradient.dzero_point", as_plain(gradient.dzero_point)}},

@@ -9,20 +9,21 @@ using detail::as_plain;
 
 constexpr int kMostMargin = 1000;
 
-void check_batch(DeviceSpan<const Statistics> batch, const DeviceScales& scales,
-                 const DeviceContext& context) {
-  detail::check_device_span("batch", batch, static_cast<std::size_t>(scales.scale.count()),
-                            "one for each scale", context);
-  detail::check_alignment("batch", batch.data(), alignof(Statistics));
+/// The statistics and what is made of them. f32 and f64 are their own compute types.
+gpu::ScaleOutput check_observed(DeviceSpan<const Statistics> batch, const DeviceScales& scales,
+                                const Quantizer& quantizer, bool symmetric,
+                                const DeviceContext& context) {
+  const auto output = detail::check_scale_output(scales, scales.scale.dtype(), batch.size(),
+                                                 quantizer, symmetric, context);
+  detail::check_per_scale("batch", batch, scales.scale.count(), context);
+  return output;
 }
 
 }  // namespace
 
 void minmax_scales(DeviceSpan<const Statistics> batch, const Quantizer& quantizer, bool symmetric,
                    const DeviceScales& scales, const DeviceContext& context, StreamRef stream) {
-  const auto output =
-      detail::check_scale_output(scales, batch.size(), quantizer, symmetric, context);
-  check_batch(batch, scales, context);
+  const auto output = check_observed(batch, scales, quantizer, symmetric, context);
   detail::check_apart({{"scales.scale", as_plain(scales.scale)},
                        {"scales.zero_point", as_plain(scales.zero_point)}},
                       {{"batch", as_plain(batch)}});
@@ -37,12 +38,8 @@ void update_moving_average(DeviceSpan<const Statistics> batch, double momentum,
   if (!(momentum > 0.0 && momentum <= 1.0)) {
     detail::throw_invalid("momentum", detail::text(momentum), "in (0, 1]");
   }
-  const auto output =
-      detail::check_scale_output(scales, batch.size(), quantizer, symmetric, context);
-  check_batch(batch, scales, context);
-  detail::check_device_span("state", state, static_cast<std::size_t>(batch.size()),
-                            "one for each scale", context);
-  detail::check_alignment("state", state.data(), alignof(MovingAverageState));
+  const auto output = check_observed(batch, scales, quantizer, symmetric, context);
+  detail::check_per_scale("state", state, batch.size(), context);
   detail::check_apart({{"scales.scale", as_plain(scales.scale)},
                        {"scales.zero_point", as_plain(scales.zero_point)},
                        {"state", as_plain(state)}},
@@ -60,8 +57,7 @@ void update_amax_history(DeviceSpan<const Statistics> batch, const DeviceAmaxHis
         "margin", detail::text(margin),
         "in [-" + detail::text(kMostMargin) + ", " + detail::text(kMostMargin) + "]");
   }
-  const auto output = detail::check_scale_output(scales, batch.size(), quantizer, true, context);
-  check_batch(batch, scales, context);
+  const auto output = check_observed(batch, scales, quantizer, true, context);
   const std::int64_t n = batch.size();
   const std::int64_t length = n == 0 ? 0 : history.amax.size() / n;
   if (n > 0 && (length < 1 || history.amax.size() % n != 0)) {
@@ -71,9 +67,7 @@ void update_amax_history(DeviceSpan<const Statistics> batch, const DeviceAmaxHis
   detail::check_device_span("history.amax", history.amax, static_cast<std::size_t>(n * length),
                             "whole rows", context);
   detail::check_alignment("history.amax", history.amax.data(), alignof(double));
-  detail::check_device_span("history.num_steps", history.num_steps, static_cast<std::size_t>(n),
-                            "one for each scale", context);
-  detail::check_alignment("history.num_steps", history.num_steps.data(), alignof(std::int64_t));
+  detail::check_per_scale("history.num_steps", history.num_steps, n, context);
   detail::check_apart({{"scales.scale", as_plain(scales.scale)},
                        {"scales.zero_point", as_plain(scales.zero_point)},
                        {"history.amax", as_plain(history.amax)},

@@ -15,9 +15,7 @@ void statistics(ConstDeviceTensorView x, const Granularity& granularity,
                 DeviceSpan<Statistics> result, const DeviceContext& context, StreamRef stream) {
   detail::check_device_view("x", x, context);
   const gpu::DeviceScaledTensor tensor = detail::unscaled_tensor(x.dtype(), x.shape(), granularity);
-  detail::check_device_span("result", result, static_cast<std::size_t>(tensor.num_scales),
-                            "one for each scale of the granularity", context);
-  detail::check_alignment("result", result.data(), alignof(Statistics));
+  detail::check_per_scale("result", result, tensor.num_scales, context);
   detail::check_disjoint({"result", detail::as_plain(result)}, {"x", detail::as_plain(x)});
   gpu::launch_scale_statistics(tensor, x.data(), result.data(), context.state().target(stream));
 }

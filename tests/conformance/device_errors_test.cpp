@@ -115,6 +115,8 @@ TEST_F(DeviceErrors, CodesOfATransposeThatDoNotFitAreNamed) {
   expect(matrix, codes, {codes.data() + 999, kCount}, {"codes_transposed", "apart from codes"});
   expect(matrix, {static_cast<std::uint8_t*>(x_) + 1, kCount}, transposed,
          {"codes", "apart from x"});
+  expect(matrix, codes, {static_cast<std::uint8_t*>(scale_), kCount},
+         {"codes_transposed", "apart from params.scale"});
   std::vector<std::uint8_t> host(kCount);
   expect(matrix, {host.data(), kCount}, transposed, {"codes is ", "device memory"});
   expect(matrix, codes, {host.data(), kCount}, {"codes_transposed is ", "device memory"});
@@ -141,6 +143,10 @@ TEST_F(DeviceErrors, GradientsThatDoNotFitAreNamed) {
                  {"dy.shape()"});
   expect_refused([&] { fake_quantize_backward(x(), x(), params(), shifted, context(), stream()); },
                  {"dx is "});
+  const DeviceTensorView over_scales(scale_, DType::kF32, Shape{kCount});
+  expect_refused(
+      [&] { fake_quantize_backward(x(), x(), params(), over_scales, context(), stream()); },
+      {"dx is ", "params.scale"});
   expect_refused(
       [&] {
         const DeviceSpan<std::uint8_t> mask(extras().clip_mask.data(), 124);
