@@ -109,11 +109,10 @@ __device__ inline auto extremes_of_thread(const void* x, const Pack<T> (&held)[k
     const PackSpan span = pack_of(p);
     if (span.end > 0 && !mine.add_quickly(span, held[p])) left |= 1u << p;
   }
-#pragma unroll 1
-  for (; left != 0; left &= left - 1) {
-    const PackSpan span = pack_of(__ffs(static_cast<int>(left)) - 1);
+  for_each_bit(left, [&](int p) {
+    const PackSpan span = pack_of(p);
     mine.add(span, load_pack<T>(x, span));
-  }
+  });
   return mine;
 }
 
@@ -220,11 +219,10 @@ struct WriteCodes {
 template <typename T, typename Q, typename Write, typename PackOf>
 __device__ inline void write_slowly(const void* x, const PackScales<T, Q>& scales,
                                     const Write& write, std::uint32_t left, const PackOf& pack_of) {
-#pragma unroll 1
-  for (; left != 0; left &= left - 1) {
-    const PackSpan span = pack_of(__ffs(static_cast<int>(left)) - 1);
+  for_each_bit(left, [&](int p) {
+    const PackSpan span = pack_of(p);
     write.elements(span, load_pack<T>(x, span), scales);
-  }
+  });
 }
 
 /// Teams of `lanes` threads of a warp. kGroups > 1: a thread has one pack of each of that many

@@ -113,11 +113,10 @@ __global__ void zero_clipped_kernel(PackLayout mask_bytes, std::int64_t count,
         for (int byte = 0; byte < kPackElements; ++byte) {
           if (byte < span.begin || byte >= span.end) continue;
           const std::int64_t first = (span.first + byte) * kPackElements;
-          for (unsigned rest = mask.element[byte]; rest != 0; rest &= rest - 1) {
-            const std::int64_t i = first + __ffs(static_cast<int>(rest)) - 1;
+          for_each_bit(mask.element[byte], [&](int bit) {
             // Spare bits of a mask from elsewhere may be set.
-            if (i < count) store_element<Bits>(dx, i, 0);
-          }
+            if (first + bit < count) store_element<Bits>(dx, first + bit, 0);
+          });
         }
       });
 }

@@ -47,12 +47,11 @@ __device__ inline void for_each_pack(const PackLayout& layout, const void* x,
       if (number >= layout.num_packs) continue;
       if (!quick(layout.span(number), packs[i], number)) left |= 1u << i;
     }
-#pragma unroll 1
-    for (; left != 0; left &= left - 1) {
-      const std::int64_t number = first + (__ffs(static_cast<int>(left)) - 1) * stride;
+    for_each_bit(left, [&](int i) {
+      const std::int64_t number = first + i * stride;
       const PackSpan span = layout.span(number);
       slow(span, load_pack<T>(x, span), number);
-    }
+    });
   }
 }
 

@@ -58,6 +58,14 @@ struct alignas(sizeof(T) >= 2 ? 16 : 8) Pack {
   T element[kPackElements];
 };
 
+/// body(position) for each bit that is set, the lowest first. The loop is not unrolled: there is
+/// one copy of the body, however many bits there are.
+template <typename Body>
+__device__ inline void for_each_bit(std::uint32_t bits, const Body& body) {
+#pragma unroll 1
+  for (; bits != 0; bits &= bits - 1) body(__ffs(static_cast<int>(bits)) - 1);
+}
+
 /// Where a pack lies: elements [first + begin, first + end) of the tensor.
 struct PackSpan {
   std::int64_t first;

@@ -104,10 +104,11 @@ class ColumnScales {
   using Element = T;
   using Quantizer = Q;
 
-  /// Whether the map is of this kind, for a grid of at least this many threads.
+  /// Whether the map is of this kind, and leaves no more than a quarter of a grid of at least this
+  /// many threads without a pack.
   static bool fit(const ScaleMap& map, std::int64_t num_threads) {
     return !map.is_single && map.is_periodic && map.run_length == 1 &&
-           map.row_length % kPackElements == 0 && map.row_length / kPackElements <= num_threads;
+           map.row_length % kPackElements == 0 && map.row_length / kPackElements <= num_threads / 4;
   }
 
   __device__ ColumnScales(const Q& quantizer, const ScaleMap& map) : quantizer_(quantizer) {

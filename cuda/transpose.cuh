@@ -115,11 +115,9 @@ __device__ inline CodeRows quantize_rows(const TileLayout& layout, std::int64_t 
       }
     }
   }
-#pragma unroll 1
-  for (; left != 0; left &= left - 1) {
-    const int row = __ffs(static_cast<int>(left)) - 1;
+  for_each_bit(left, [&](int row) {
     finish(row, quantize_elements(scales, span(row), load_pack<T>(x, span(row))));
-  }
+  });
   return result;
 }
 

@@ -1,0 +1,89 @@
+// A scale for each column of a matrix. A thread keeps to eight columns, so the last threads of a
+// grid that the rows do not divide have nothing to do.
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "conformance/cases.hpp"
+#include "conformance/operations.hpp"
+#include "cuqat/device_fake_quant.hpp"
+#include "support/device_memory.hpp"
+#include "support/device_orders.hpp"
+#include "support/device_table.hpp"
+
+namespace cuqat::test {
+namespace {
+
+class DeviceColumns : public testing::TestWithParam<DType> {};
+
+TEST_P(DeviceColumns, HaveTheReferencesBitsWhateverTheirNumber) {
+  std::uint64_t seed = 0;
+  for (const Shape& shape :
+       {Shape{400, 24}, Shape{150, 8 * 67}, Shape{7, 8 * 33}, Shape{900, 40}}) {
+    for (const Format format : kFormats) {
+      for (const DataKind kind : {DataKind::kMixed, DataKind::kTies, DataKind::kTinyScale}) {
+        const CaseData data(
+            {quantizers(format)[0], GetParam(), shape, Granularity::channel(1), kind, 1, ++seed});
+        const std::size_t offset = 4 * (seed % 4);
+        set_device_order(static_cast<int>(seed) % num_device_orders());
+        for (std::size_t index = 0; index < 4; ++index) {
+          const Operation& operation = kOperations[index];
+          const Outputs expected =
+              operation.run(&reference::operations(), data, {.fill = std::byte{0x3c}});
+          const Outputs actual = operation.run(device_table(), data, {offset, offset});
+          ASSERT_EQ(first_difference(expected, actual), "")
+              << operation.name << ", " << data.parameters();
+        }
+      }
+    }
+  }
+  set_device_order(0);
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryDType, DeviceColumns, testing::ValuesIn(kDTypes),
+                         [](const auto& dtype) { return std::string(to_string(dtype.param)); });
+
+/// Scales that have no quick way, each beside ordinary ones; in place, and not at 16 bytes.
+TEST(DeviceColumn, OneOfThemMayHaveAnyScale) {
+  constexpr std::size_t kRows = 300;
+  constexpr std::size_t kColumns = 24;
+  constexpr std::size_t kZero = 21;
+  std::vector<float> x(kRows * kColumns);
+  Random random(5);
+  for (float& value : x) value = static_cast<float>(random.normal() * 50.0);
+  QuantParams params;
+  params.granularity = Granularity::channel(1);
+  params.scale.assign(kColumns, 0.37);
+  params.scale[3] = 1e-40;  // subnormal
+  params.scale[9] = 3e38;
+  std::vector<float> scale(kColumns + 1);
+  for (std::size_t i = 0; i < kColumns; ++i) scale[i + 1] = static_cast<float>(params.scale[i]);
+  for (std::size_t i = 0; i < kColumns; ++i) params.scale[i] = scale[i + 1];
+  scale[kZero + 1] = 0.0f;
+
+  const Shape shape{kRows, kColumns};
+  std::vector<float> expected(x.size());
+  fake_quantize({x.data(), shape}, params, {expected.data(), shape}, {},
+                {Backend::named("reference"), 1});
+  for (std::size_t row = 0; row < kRows; ++row) {
+    expected[row * kColumns + kZero] = x[row * kColumns + kZero];
+  }
+
+  const DeviceMemory in_place(x);
+  const DeviceMemory scales(scale);
+  DeviceQuantParams on_device;
+  on_device.granularity = params.granularity;
+  on_device.scale = {scales.as<float>() + 1, DType::kF32, Shape{kColumns}};
+  run_on_device([&] {
+    fake_quantize({in_place.as<float>(), DType::kF32, shape}, on_device,
+                  {in_place.as<float>(), DType::kF32, shape}, {}, device_under_test().context,
+                  device_under_test().stream);
+  });
+  EXPECT_EQ(in_place.content<float>(), expected);
+}
+
+}  // namespace
+}  // namespace cuqat::test
