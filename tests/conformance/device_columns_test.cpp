@@ -20,13 +20,14 @@ namespace {
 class DeviceColumns : public testing::TestWithParam<DType> {};
 
 TEST_P(DeviceColumns, HaveTheReferencesBitsWhateverTheirNumber) {
+  print_case_stride();
   std::uint64_t seed = 0;
-  for (const Shape& shape :
-       {Shape{400, 24}, Shape{150, 8 * 67}, Shape{7, 8 * 33}, Shape{900, 40}}) {
+  for (const Shape& shape : {Shape{90, 24}, Shape{40, 8 * 67}, Shape{7, 8 * 33}}) {
     for (const Format format : kFormats) {
       for (const DataKind kind : {DataKind::kMixed, DataKind::kTies, DataKind::kTinyScale}) {
+        if (++seed % kCaseStride != 0) continue;
         const CaseData data(
-            {quantizers(format)[0], GetParam(), shape, Granularity::channel(1), kind, 1, ++seed});
+            {quantizers(format)[0], GetParam(), shape, Granularity::channel(1), kind, 1, seed});
         const std::size_t offset = 4 * (seed % 4);
         set_device_order(static_cast<int>(seed) % num_device_orders());
         for (std::size_t index = 0; index < 4; ++index) {
