@@ -1,17 +1,20 @@
 #!/bin/sh
 # Compiles every header of the kernels alone ("headers"), and every kernel for the architectures
-# given ("90"). A warning is an error, and so is a register spill. No GPU is needed. What ptxas says
-# stays in SCRATCH_FOLDER/ptxas_*.log (kernel_resources.py reads it).
-# Usage: kernels_under_nvcc.sh NVCC SOURCE_FOLDER SCRATCH_FOLDER (headers | ARCHITECTURE)...
+# given ("90"). A warning is an error, and so are a register spill and a step that is not rounded
+# for itself (ptx_rounding.awk; "rounding" tests that it sees them). No GPU is needed. What ptxas
+# says stays in SCRATCH_FOLDER/ptxas_*.log (kernel_resources.py reads it).
+# Usage: kernels_under_nvcc.sh NVCC SOURCE_FOLDER SCRATCH_FOLDER WHAT...
+# where WHAT is headers, rounding or an architecture
 set -eu
 nvcc=$1
 source=$2
 scratch=$3
 shift 3
 status=0
+fmad=false
 
 compile() {
-  "$nvcc" -std=c++20 -fmad=false -Werror all-warnings -Xcompiler -Wall,-Wextra \
+  "$nvcc" -std=c++20 "-fmad=$fmad" -Werror all-warnings -Xcompiler -Wall,-Wextra \
     -I"$source/include" -I"$source/cuda" "$@"
 }
 
@@ -25,27 +28,59 @@ compile_headers() {
   done
 }
 
+# Says so if the check of rounding does not answer "accepts" or "refuses" to a statement.
+expect_that_it() {
+  answer=accepts
+  echo "__global__ void kernel(float* x, float* y) { $2; }" > "$scratch/rounding.cu"
+  compile "$3" -arch=sm_90 -ptx -o "$scratch/rounding.ptx" "$scratch/rounding.cu"
+  awk -f "$source/tests/layout/ptx_rounding.awk" "$scratch/rounding.ptx" > /dev/null ||
+    answer=refuses
+  if [ "$answer" != "$1" ]; then
+    echo "ptx_rounding.awk $answer \"$2\" with -fmad=$fmad $3"
+    status=1
+  fi
+}
+
+check_rounding() {
+  steps='*x = *x * *y + *y / *x'
+  expect_that_it accepts "$steps" -ftz=false
+  expect_that_it refuses "$steps" -ftz=true
+  expect_that_it refuses "$steps" -prec-div=false
+  expect_that_it refuses '*x = __fmaf_rn(*x, *y, *x)' -ftz=false
+  fmad=true
+  expect_that_it refuses "$steps" -ftz=false
+  expect_that_it refuses '*x = *x * *y' -ftz=false
+  fmad=false
+}
+
 compile_kernels() {
+  keep=$scratch/keep_$1
   for file in "$source"/cuda/*.cu; do
-    log=$scratch/ptxas_sm_$1_$(basename "$file" .cu).log
-    if ! compile "-arch=sm_$1" -Xptxas -v -c -o "$scratch/kernels_$1.o" "$file" \
+    name=$(basename "$file" .cu)
+    log=$scratch/ptxas_sm_$1_$name.log
+    mkdir -p "$keep"
+    if ! compile "-arch=sm_$1" -Xptxas -v --keep --keep-dir "$keep" -c -o "$keep/$name.o" "$file" \
         > "$log" 2>&1; then
       cat "$log"
       status=1
       continue
     fi
+    awk -f "$source/tests/layout/ptx_rounding.awk" "$keep/$name.ptx" || status=1
+    rm -r "$keep"
     if grep -E '[1-9][0-9]* bytes spill' "$log"; then
       echo "$file spills registers on sm_$1"
       status=1
     fi
     registers=$(grep -oE 'Used [0-9]+ registers' "$log" | grep -oE '[0-9]+' | sort -n | tail -n 1)
-    echo "sm_$1 $(basename "$file"): at most ${registers:-0} registers"
+    echo "sm_$1 $name.cu: at most ${registers:-0} registers"
   done
 }
 
 for what in "$@"; do
   if [ "$what" = headers ]; then
     compile_headers
+  elif [ "$what" = rounding ]; then
+    check_rounding
   else
     compile_kernels "$what"
   fi
