@@ -3,9 +3,10 @@
 Usage: cuobjdump -sass FILE.cubin | loop_instructions.py KERNEL OPCODE=COUNT...
 
 The way is the shortest once round a loop that has exactly these counts of these opcodes ("FFMA=64",
-"STG.E.128=4"): they must be such that no other has them. Whether it is the one meant can be read in
-the listing that is printed. KERNEL is a regular expression that the demangled name begins with. An
-instruction counts where it is issued, whatever its predicate. Elements: eight a 16-byte load.
+"STG.E.128=4"). Whether it is the one meant is to be read in the listing that is printed; a way that
+no data take is closed by an address of it ("0x730=0"). KERNEL is a regular expression that the
+demangled name begins with. An instruction counts where it is issued, whatever its predicate.
+Elements: eight a 16-byte load.
 """
 import collections
 import heapq
@@ -80,8 +81,8 @@ def shortest_round(next_ones, weights, goal, head: int) -> list[int] | None:
 def main() -> None:
     body = read_kernel(sys.stdin, sys.argv[1])
     wanted = {opcode: int(count) for opcode, count in (each.split("=") for each in sys.argv[2:])}
-    weights = [tuple(int(f"{instruction.opcode}.".startswith(f"{opcode}.")) for opcode in wanted)
-               for instruction in body]
+    weights = [tuple(int(f"{each.opcode}.".startswith(f"{opcode}.")
+                         or f"{each.address:#x}" == opcode) for opcode in wanted) for each in body]
     next_ones = successors(body)
     heads = {j for i, those in enumerate(next_ones) for j in those if j <= i}
     ways = [way for head in sorted(heads)
