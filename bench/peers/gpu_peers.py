@@ -102,7 +102,7 @@ def forward_rows(x, n):
     for group in (32, 128):
         groups = compiled(int4_groups)
         yield lambda group=group, groups=groups: Row(
-            f"3 fake_quantize int4 bf16 groups of {group}, dynamic", n, 2 * n, 2 * n + 4 * n // group,
+            f"3 fake_quantize_dynamic int4 bf16 group {group}", n, 2 * n, 2 * n + 4 * n // group,
             1.0, torch=lambda: int4_groups(x, group), torch_compile=lambda: groups(x, group))
 
 
@@ -135,13 +135,13 @@ def cast_rows(x, n):
     cast_with_amax = compiled(with_amax)
     yield lambda: Row("5 quantize e4m3 bf16 tensor", n, 2 * n, n, 32.0,
                       torch=lambda: e4m3_cast(x, scale), torch_compile=lambda: cast(x, scale))
-    yield lambda: Row("5 quantize e4m3 bf16 tensor, then statistics", n, 2 * n, n, 32.0,
+    yield lambda: Row("5 quantize e4m3 bf16 tensor and statistics", n, 2 * n, n, 32.0,
                       torch=lambda: with_amax(x, scale),
                       torch_compile=lambda: cast_with_amax(x, scale))
     for name, function, step in (("e4m3", e4m3_rows, 32.0), ("int8", int8_rows, 1.0)):
         fast = compiled(function)
         yield lambda name=name, function=function, step=step, fast=fast: Row(
-            f"6 quantize {name} bf16 rows, dynamic", n, 2 * n, n + 4 * x.shape[0], step,
+            f"6 quantize_dynamic {name} bf16 row", n, 2 * n, n + 4 * x.shape[0], step,
             torch=lambda: function(x), torch_compile=lambda: fast(x))
     statistics_compiled = compiled(tensor_statistics)
     yield lambda: Row("7 statistics bf16 tensor", n, 2 * n, 0, 0.0,
@@ -154,7 +154,7 @@ def small_rows(x, n):
     scales = [torch.full((w.shape[0],), INT8_SCALE, device=x.device) for w in weights]
     zeros = [torch.zeros_like(s, dtype=torch.int32) for s in scales]
     moved = sum(w.numel() for w in weights)
-    yield lambda: Row("16 fake_quantize int8 bf16 300 weights", moved, 2 * moved, 2 * moved,
+    yield lambda: Row("16 fake_quantize int8 bf16 of 300 tensors, one launch", moved, 2 * moved, 2 * moved,
                       INT8_SCALE,
                       torch=lambda: [torch.fake_quantize_per_channel_affine(w, s, z, 0, -128, 127)
                                      for w, s, z in zip(weights, scales, zeros)])

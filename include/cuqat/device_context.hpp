@@ -37,6 +37,7 @@ class DeviceContext {
   /// Work that uses the scratch memory must have ended, and graphs of it are not launched again.
   /// Waits; never throws.
   ~DeviceContext();
+  /// The other one can be destroyed or assigned to, and nothing else.
   DeviceContext(DeviceContext&&) noexcept;
   DeviceContext& operator=(DeviceContext&&) noexcept;
 

@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "conformance/device_arguments.hpp"
@@ -216,6 +217,36 @@ TEST_F(DeviceErrors, AContextSaysWhatItCannotHave) {
     DeviceContext::Options wrong;
     wrong.num_multiprocessors = count;
     EXPECT_THROW(DeviceContext{wrong}, InvalidArgument) << count;
+  }
+}
+
+TEST_F(DeviceErrors, AContextThatDoesNotLookAtPointersChecksTheRest) {
+  const DeviceContext trusting({.check_pointers = false});
+  const auto run = [&](const DeviceTensorView& to) {
+    fake_quantize(x(), params(), to, extras(), trusting, stream());
+  };
+  expect_refused([&] { run({nullptr, DType::kF32, Shape{kCount}}); }, {"y.data() is null"});
+  expect_refused([&] { run({y_, DType::kF32, Shape{kCount - 1}}); }, {"y.shape()", "[999]"});
+  ASSERT_EQ(cudaMemsetAsync(y_, 0, kCount * sizeof(float), device_under_test().stream),
+            cudaSuccess);
+  run(y());
+  ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
+  std::vector<float> found(kCount);
+  ASSERT_EQ(cudaMemcpy(found.data(), y_, kCount * sizeof(float), cudaMemcpyDeviceToHost),
+            cudaSuccess);
+  EXPECT_EQ(found, std::vector<float>(kCount, 1.0f));
+}
+
+TEST_F(DeviceErrors, AContextMayBeMoved) {
+  DeviceContext first;
+  DeviceContext second = std::move(first);
+  first = DeviceContext({.num_multiprocessors = 1});
+  for (const DeviceContext* moved : {&first, &second}) {
+    fake_quantize(x(), params(), y(), extras(), *moved, stream());
+    EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess) << device_fault();
+    Statistics found;
+    ASSERT_EQ(cudaMemcpy(&found, statistics_, sizeof(found), cudaMemcpyDeviceToHost), cudaSuccess);
+    EXPECT_EQ(found, (Statistics{kCount, 0, 0, 0, 0, 1.0, 1.0}));
   }
 }
 
