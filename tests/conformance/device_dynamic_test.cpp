@@ -166,7 +166,8 @@ std::vector<Groups> all_groups() {
       {Shape{3, 31}, Granularity::group(32)},      {Shape{3, 33}, Granularity::group(32)},
       {Shape{9, 256}, Granularity::group(32)},     {Shape{600, 64}, Granularity::group(64)},
       {Shape{3, 2, 320}, Granularity::group(128)}, {Shape{4, 257}, Granularity::group(128)},
-      {Shape{2, 6, 20}, Granularity::group(6)},    {Shape{2, 3000}, Granularity::group(2999)}};
+      {Shape{2, 6, 20}, Granularity::group(6)},    {Shape{2, 3000}, Granularity::group(2999)},
+      {Shape{37, 1100}, Granularity::group(1100)}};  // a block has one long group after another
   for (const std::int64_t length : {7, 8, 63, 65, 255, 256, 257, 511, 513, 1023, 1024, 1025, 2047,
                                     2049, 8191, 8192, 8193, 9001, 21001}) {
     groups.push_back(whole_rows(length < 100 ? 37 : 3, length));

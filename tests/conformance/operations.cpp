@@ -135,8 +135,8 @@ Outputs run_backward_from_mask(Table table, const CaseData& data, const Placemen
   const DType dtype = data.parameters().dtype;
   const int num_threads = data.parameters().num_threads;
   const auto count = static_cast<std::int64_t>(data.count());
-  Bytes mask = random_bytes(mask_bytes(data), data.parameters().seed);
-  if (data.count() % 8 != 0) mask.back() &= std::byte((1u << (data.count() % 8)) - 1);
+  // Its spare bits too: a mask from elsewhere may have them, and they are no elements.
+  const Bytes mask = random_bytes(mask_bytes(data), data.parameters().seed);
   const std::uint8_t* clipped = as_codes(work.input(mask));
   table->fake_quantize_backward_from_mask(dtype, count, work.input(data.dy()), clipped,
                                           work.output("dx", data.x().size()), num_threads);

@@ -1,0 +1,222 @@
+"""Plants faults in the device code, one at a time, and expects a test to fail for each.
+
+Usage: mutants.py SOURCE_FOLDER SCRATCH_FOLDER [NAME...]
+
+What the tests are worth: each fault is one that a kernel is easily written with, and a test that
+runs on the executor of tests/simt must see it. One that survives is a hole in the tests.
+
+A barrier or a fence that is not there may change no number in any order of threads that the
+executor knows, and be a race all the same: such a mutant is built with ThreadSanitizer, which sees
+the race itself.
+
+Works on a copy, whose builds stay in SCRATCH_FOLDER for the next time. Every mutant puts its file
+back, which is then compiled again: with CMAKE_CXX_COMPILER_LAUNCHER=ccache that costs nothing. A
+mutant whose text its file does not have exactly once is an error: the list is kept true.
+"""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str  # a GoogleTest filter
+    build: str = "cpu"  # the preset
+
+
+AGREE = "ScaledOperations/Device.*/"
+MUTANTS = [
+    # Barriers and fences.
+    Mutant("no barrier before a block knows that it is the last", "cuda/statistics.cuh",
+           "  __syncthreads();\n  if (!shared.is_last_block) return;",
+           "  if (!shared.is_last_block) return;", "DeviceRepeat.*EveryRunAndOrder"),
+    Mutant("no fence before a block counts as finished", "cuda/statistics.cuh",
+           "    __threadfence();  // the partial result is seen before the number is\n", "",
+           "DeviceRepeat.*EveryRunAndOrder", "simt-tsan"),
+    Mutant("no barrier between the tiles of a block", "cuda/transpose.cuh",
+           "    __syncthreads();  // before the next tile takes the memory\n", "",
+           "EveryDType/DeviceMatrix.*"),
+    Mutant("no barrier between the groups of a block", "cuda/dynamic_quantize.cuh",
+           "  __syncthreads();  // what the group before left there has been read\n", "",
+           "All/DeviceDynamic.*/int8_*"),
+    Mutant("no barrier between the steps of a fold", "cuda/learned_scale.cuh",
+           "shared.sums[phase + half][column]);\n    __syncthreads();\n",
+           "shared.sums[phase + half][column]);\n", "EveryDType/DeviceReduction.OfStrips*"),
+    # Ends and sizes.
+    Mutant("the last pack skipped", "cuda/pack.cuh",
+           "count / kPackElements + (count % kPackElements != 0 ? 1 : 0)", "count / kPackElements",
+           AGREE + "dequantize_int8_F32_tensor"),
+    Mutant("a pack's place as an int", "cuda/pack.cuh",
+           "first = pack * kPackElements - shift;",
+           "first = static_cast<int>(pack * kPackElements - shift);", "PackLayout.*"),
+    Mutant("a row's number from 32 bits", "cuda/scale_map.cuh", "row = map.by_row(element);",
+           "row = map.by_row(static_cast<unsigned>(element));", "ScaleCursor.*"),
+    Mutant("4096 zeros of a chunk counted as none", "cuda/scale_statistics.cuh",
+           "counts >> shift & 0xffffu", "counts >> shift & 0xfffu",
+           "DeviceReductionCounts.*"),
+    Mutant("spare bits of a mask taken for elements", "cuda/fake_quantize.cuh",
+           "if (i < count) store_element", "if (i <= count) store_element", "FlatOperations/Device.*"),
+    Mutant("threads past the last row begin where others are", "cuda/pack_scales.cuh",
+           "grid.first < sequence_.stride ? grid.first : kNone", "grid.first",
+           AGREE + "quantize_int8_*_channel"),
+    # Rounding.
+    Mutant("half away from zero", "include/cuqat/scalar/prepared_scale.hpp",
+           "return (divisor_.quotient(x) + kWhole) - (kWhole - zero_);",
+           "return round_half_away(divisor_.quotient(x)) + zero_;",
+           AGREE + "fake_quantize_int8_F32_tensor"),
+    Mutant("a quotient that is not corrected", "include/cuqat/scalar/shared_divisor.hpp",
+           "return fused_multiply_add(rest, reciprocal_, near);",
+           "return fused_multiply_add(rest, 0.0f, near);", AGREE + "fake_quantize_int8_F32_*"),
+    Mutant("the sign of an FP8 zero lost", "include/cuqat/scalar/prepared_scale.hpp",
+           "return with_sign_of(magnitude(divisor_.quotient(x)), x);",
+           "return divisor_.quotient(x);", AGREE + "fake_quantize_e4m3_F32_*"),
+    Mutant("the largest numbers taken for infinite", "cuda/pack_numbers.cuh",
+           "kFromInfinity = 0x0080'0080u", "kFromInfinity = 0x0081'0081u", "PackNumbers/*"),
+    # Lanes and blocks.
+    Mutant("a mask without the last lane", "cuda/warp.cuh", "0xffff'ffffu", "0x7fff'ffffu",
+           "All/DeviceDynamic.*/int8_F32"),
+    Mutant("a step of a reduction left out", "cuda/dynamic_quantize.cuh",
+           "distance = lanes / 2; distance > 0", "distance = lanes / 2; distance > 1",
+           "All/DeviceDynamic.*/int8_F32"),
+    Mutant("lanes folded in another order", "cuda/learned_scale.cuh",
+           "for (int half = kWarpThreads / 2; half > 0; half /= 2) {",
+           "for (int half = 1; half < kWarpThreads; half *= 2) {",
+           "EveryDType/DeviceReduction.OfMoreChunksThanLanes/*"),
+    Mutant("the count of finished blocks not put back", "cuda/statistics.cuh",
+           "    atomicExch(scratch.num_finished, 0u);\n", "", "DeviceRepeat.*EveryRunAndOrder"),
+    # What belongs to what.
+    Mutant("the columns of a neighbour", "cuda/pack_scales.cuh",
+           "grid.first % packs_per_row * kPackElements", "grid.first / packs_per_row * kPackElements",
+           AGREE + "fake_quantize_int8_F32_channel"),
+    Mutant("the pack of another tensor's tile", "cuda/fake_quantize_batch.cuh",
+           "(tile - tensor.first_tile)", "tile", "All/DeviceBatch.*"),
+    Mutant("the numbers of a pair exchanged", "cuda/fp8_pair.cuh", "make_float2(low, high)",
+           "make_float2(high, low)", "BothFormats/Fp8Pair.*"),
+    Mutant("clip bits in the other order", "cuda/quantize_pack.cuh",
+           "            result.clipped |= (one.clipped ? 1u : 0u) << i;",
+           "            result.clipped |= (one.clipped ? 1u : 0u) << (7 - i);",
+           AGREE + "fake_quantize_int8_F32_*"),
+    Mutant("packs that are not finite left out of statistics", "cuda/quantize.cuh",
+           "if (with_statistics) seen.add(span, pack);", "", AGREE + "quantize_int8_F32_tensor"),
+    Mutant("steps before the newest forgotten", "cuda/observers.cuh", "step != slot && past",
+           "step > slot && past", "DeviceObservers.*"),
+]
+
+# What the tests are built from.
+PARTS = ["CMakeLists.txt", "CMakePresets.json", "cmake", "cuda", "include", "src", "tests"]
+# In seconds, for the tests of a mutant that goes round and round.
+TIME_LIMIT = 600
+
+
+def run(*command: str | pathlib.Path, time_limit: float | None = None) -> tuple[int, str]:
+    """The exit status and the output; status 124 past the time limit."""
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="replace", timeout=time_limit,
+                              env={**os.environ, "TSAN_OPTIONS": "halt_on_error=1"})
+    except subprocess.TimeoutExpired as late:
+        return 124, (late.stdout or b"").decode(errors="replace")
+    return done.returncode, done.stdout
+
+
+class Copy:
+    """The tree that faults are planted in, and its builds."""
+
+    def __init__(self, source: pathlib.Path, scratch: pathlib.Path):
+        self.scratch = scratch
+        self.tree = scratch / "tree"
+        shutil.rmtree(self.tree, ignore_errors=True)
+        self.tree.mkdir(parents=True)
+        for part in PARTS:
+            if (source / part).is_dir():
+                shutil.copytree(source / part, self.tree / part)
+            else:
+                shutil.copy2(source / part, self.tree / part)
+
+    def configure(self, preset: str) -> tuple[int, str]:
+        return run("cmake", "-S", self.tree, "--preset", preset, "-B", self.scratch / preset,
+                   "-DCUQAT_BUILD_BENCH=OFF", "-DCUQAT_BUILD_CLI=OFF",
+                   "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG")  # compiles twice as fast
+
+    def build(self, preset: str) -> tuple[int, str]:
+        return run("cmake", "--build", self.scratch / preset, "--parallel", str(os.cpu_count()),
+                   "--target", "simt_conformance_test")
+
+    def test(self, preset: str, tests: str, *options: str) -> tuple[int, str]:
+        program = self.scratch / preset / "bin" / "simt_conformance_test"
+        return run(program, f"--gtest_filter={tests}", *options, time_limit=TIME_LIMIT)
+
+
+def check_without_faults(copy: Copy, preset: str, mutants: list[Mutant]) -> None:
+    """A test that fails anyhow would kill every mutant, and a filter of no tests none."""
+    for step in (copy.configure, copy.build):
+        status, output = step(preset)
+        if status != 0:
+            sys.exit(f"{preset} does not build without a fault:\n{output}")
+    for mutant in mutants:
+        if not copy.test(preset, mutant.tests, "--gtest_list_tests")[1].count("\n  "):
+            sys.exit(f"{mutant.name}: {mutant.tests} selects no test")
+    status, output = copy.test(preset, ":".join(m.tests for m in mutants), "--gtest_brief=1")
+    if status != 0:
+        sys.exit(f"{preset}: tests fail without a fault:\n{output}")
+
+
+def who_killed(status: int, output: str) -> str:
+    """The first test that failed, or the last that began: it ended the program."""
+    tests = {state: [line.split(state)[1].split()[0].rstrip(",") for line in output.splitlines()
+                     if line.startswith(state)] for state in ("[ RUN      ]", "[  FAILED  ]")}
+    if tests["[  FAILED  ]"]:
+        return tests["[  FAILED  ]"][0]
+    how = ("a data race" if "WARNING: ThreadSanitizer: data race" in output else
+           "the time limit" if status == 124 else "a crash")
+    return f"{how} in {tests['[ RUN      ]'][-1]}"
+
+
+def outcome(copy: Copy, mutant: Mutant) -> str:
+    file = copy.tree / mutant.file
+    text = file.read_text()
+    if text.count(mutant.old) != 1:
+        return f"NOT PLANTED: its text is {text.count(mutant.old)} times in {mutant.file}"
+    file.write_text(text.replace(mutant.old, mutant.new))
+    try:
+        status, output = copy.build(mutant.build)
+        if status != 0:
+            errors = [line for line in output.splitlines() if "error" in line]
+            return "NOT PLANTED: " + "".join(errors[:1])
+        status, output = copy.test(mutant.build, mutant.tests, "--gtest_fail_fast")
+        return "SURVIVED" if status == 0 else f"killed by {who_killed(status, output)}"
+    finally:
+        file.write_text(text)
+
+
+def main() -> None:
+    source, scratch = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
+    wanted = sys.argv[3:]
+    unknown = set(wanted) - {mutant.name for mutant in MUTANTS}
+    if unknown:
+        sys.exit(f"no mutants of these names: {', '.join(sorted(unknown))}")
+    mutants = [mutant for mutant in MUTANTS if not wanted or mutant.name in wanted]
+    copy = Copy(source, scratch)
+    killed = 0
+    for preset in sorted({mutant.build for mutant in mutants}):
+        of_preset = [mutant for mutant in mutants if mutant.build == preset]
+        check_without_faults(copy, preset, of_preset)
+        for mutant in of_preset:
+            begin = time.monotonic()
+            result = outcome(copy, mutant)
+            killed += result.startswith("killed")
+            print(f"{mutant.file.split('/')[-1]:20} {mutant.name}: {result} "
+                  f"[{preset}, {time.monotonic() - begin:.0f} s]", flush=True)
+    print(f"{killed} of {len(mutants)} killed")
+    sys.exit(killed != len(mutants))
+
+
+if __name__ == "__main__":
+    main()
