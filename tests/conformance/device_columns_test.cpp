@@ -10,6 +10,7 @@
 #include "conformance/cases.hpp"
 #include "conformance/operations.hpp"
 #include "cuqat/device_fake_quant.hpp"
+#include "cuqat/statistics.hpp"
 #include "support/device_memory.hpp"
 #include "support/device_orders.hpp"
 #include "support/device_table.hpp"
@@ -47,7 +48,8 @@ TEST_P(DeviceColumns, HaveTheReferencesBitsWhateverTheirNumber) {
 INSTANTIATE_TEST_SUITE_P(EveryDType, DeviceColumns, testing::ValuesIn(kDTypes),
                          [](const auto& dtype) { return std::string(to_string(dtype.param)); });
 
-/// Scales that have no quick way, each beside ordinary ones; in place, and not at 16 bytes.
+/// Scales that have no quick way, each beside ordinary ones; in place, and not at 16 bytes. The
+/// zeros that are counted show that each element is seen once.
 TEST(DeviceColumn, OneOfThemMayHaveAnyScale) {
   constexpr std::size_t kRows = 300;
   constexpr std::size_t kColumns = 24;
@@ -55,6 +57,7 @@ TEST(DeviceColumn, OneOfThemMayHaveAnyScale) {
   std::vector<float> x(kRows * kColumns);
   Random random(5);
   for (float& value : x) value = static_cast<float>(random.normal() * 50.0);
+  for (std::size_t i = 0; i < x.size(); i += 3) x[i] = 0.0f;
   QuantParams params;
   params.granularity = Granularity::channel(1);
   params.scale.assign(kColumns, 0.37);
@@ -75,15 +78,17 @@ TEST(DeviceColumn, OneOfThemMayHaveAnyScale) {
 
   const DeviceMemory in_place(x);
   const DeviceMemory scales(scale);
+  const DeviceMemory seen(sizeof(Statistics));
   DeviceQuantParams on_device;
   on_device.granularity = params.granularity;
   on_device.scale = {scales.as<float>() + 1, DType::kF32, Shape{kColumns}};
   run_on_device([&] {
     fake_quantize({in_place.as<float>(), DType::kF32, shape}, on_device,
-                  {in_place.as<float>(), DType::kF32, shape}, {}, device_under_test().context,
-                  device_under_test().stream);
+                  {in_place.as<float>(), DType::kF32, shape}, {{}, seen.as<Statistics>()},
+                  device_under_test().context, device_under_test().stream);
   });
   EXPECT_EQ(in_place.content<float>(), expected);
+  EXPECT_EQ(seen.content<Statistics>().front(), statistics(x, {Backend::named("reference"), 1}));
 }
 
 }  // namespace

@@ -62,10 +62,10 @@ MUTANTS = [
            "counts >> shift & 0xffffu", "counts >> shift & 0xfffu",
            "DeviceReductionCounts.*"),
     Mutant("spare bits of a mask taken for elements", "cuda/fake_quantize.cuh",
-           "if (i < count) store_element", "if (i <= count) store_element", "FlatOperations/Device.*"),
+           "if (first + bit < count)", "if (first + bit <= count)", "FlatOperations/Device.*"),
     Mutant("threads past the last row begin where others are", "cuda/pack_scales.cuh",
            "grid.first < sequence_.stride ? grid.first : kNone", "grid.first",
-           AGREE + "quantize_int8_*_channel"),
+           "DeviceColumn.*"),
     # Rounding.
     Mutant("half away from zero", "include/cuqat/scalar/prepared_scale.hpp",
            "return (divisor_.quotient(x) + kWhole) - (kWhole - zero_);",
@@ -127,7 +127,8 @@ def run(*command: str | pathlib.Path, time_limit: float | None = None) -> tuple[
 
 
 class Copy:
-    """The tree that faults are planted in, and its builds."""
+    """The tree that faults are planted in, and its builds. Its files are new, and so are compiled
+    again: what an earlier run left may have a fault in it."""
 
     def __init__(self, source: pathlib.Path, scratch: pathlib.Path):
         self.scratch = scratch
@@ -136,9 +137,9 @@ class Copy:
         self.tree.mkdir(parents=True)
         for part in PARTS:
             if (source / part).is_dir():
-                shutil.copytree(source / part, self.tree / part)
+                shutil.copytree(source / part, self.tree / part, copy_function=shutil.copy)
             else:
-                shutil.copy2(source / part, self.tree / part)
+                shutil.copy(source / part, self.tree / part)
 
     def configure(self, preset: str) -> tuple[int, str]:
         return run("cmake", "-S", self.tree, "--preset", preset, "-B", self.scratch / preset,
