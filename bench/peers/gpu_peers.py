@@ -154,8 +154,8 @@ def small_rows(x, n):
     scales = [torch.full((w.shape[0],), INT8_SCALE, device=x.device) for w in weights]
     zeros = [torch.zeros_like(s, dtype=torch.int32) for s in scales]
     moved = sum(w.numel() for w in weights)
-    yield lambda: Row("16 fake_quantize int8 bf16 of 300 tensors, one launch", moved, 2 * moved, 2 * moved,
-                      INT8_SCALE,
+    yield lambda: Row("16 fake_quantize int8 bf16 of 300 tensors, one launch", moved, 2 * moved,
+                      2 * moved, INT8_SCALE,
                       torch=lambda: [torch.fake_quantize_per_channel_affine(w, s, z, 0, -128, 127)
                                      for w, s, z in zip(weights, scales, zeros)])
 

@@ -64,8 +64,9 @@ TEST(DeviceColumn, OneOfThemMayHaveAnyScale) {
   params.scale[3] = 1e-40;  // subnormal
   params.scale[9] = 3e38;
   std::vector<float> scale(kColumns + 1);
-  for (std::size_t i = 0; i < kColumns; ++i) scale[i + 1] = static_cast<float>(params.scale[i]);
-  for (std::size_t i = 0; i < kColumns; ++i) params.scale[i] = scale[i + 1];
+  for (std::size_t i = 0; i < kColumns; ++i) {
+    params.scale[i] = scale[i + 1] = static_cast<float>(params.scale[i]);
+  }
   scale[kZero + 1] = 0.0f;
 
   const Shape shape{kRows, kColumns};

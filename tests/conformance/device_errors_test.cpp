@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "conformance/device_arguments.hpp"
+#include "support/captured_graph.hpp"
 
 namespace cuqat::test {
 namespace {
@@ -293,7 +294,7 @@ TEST_F(DeviceErrors, AGraphGivesTheSameBits) {
         quantize_transposed(matrix, params(), {codes, kCount}, {codes + kCount, kCount}, context(),
                             stream());
       }};
-  const cudaStream_t captured = device_under_test().stream;
+  const cudaStream_t stream_of_test = device_under_test().stream;
   // On the default stream, for which the context's stream does not wait.
   const auto clear = [&] {
     EXPECT_EQ(cudaMemset(y_, 0, kCount * sizeof(float)), cudaSuccess);
@@ -302,24 +303,16 @@ TEST_F(DeviceErrors, AGraphGivesTheSameBits) {
   for (const auto& operation : operations) {
     clear();
     operation();
-    EXPECT_EQ(cudaStreamSynchronize(captured), cudaSuccess);
+    EXPECT_EQ(cudaStreamSynchronize(stream_of_test), cudaSuccess);
     const std::vector<float> expected = content();
     clear();
 
-    cudaGraph_t graph = nullptr;
-    cudaGraphExec_t executable = nullptr;
-    ASSERT_EQ(cudaStreamBeginCapture(captured, cudaStreamCaptureModeThreadLocal), cudaSuccess);
-    operation();
-    ASSERT_EQ(cudaStreamEndCapture(captured, &graph), cudaSuccess);
-    ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+    const CapturedGraph graph(operation, stream_of_test);
     EXPECT_NE(content(), expected);
     for (int i = 0; i < 2; ++i) {
-      ASSERT_EQ(cudaGraphLaunch(executable, captured), cudaSuccess);
-      ASSERT_EQ(cudaStreamSynchronize(captured), cudaSuccess);
+      graph.run();
       EXPECT_EQ(content(), expected);
     }
-    EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
-    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
   }
 }
 

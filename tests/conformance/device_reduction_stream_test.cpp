@@ -7,6 +7,7 @@
 
 #include "conformance/device_reduction_fixture.hpp"
 #include "support/backends.hpp"
+#include "support/captured_graph.hpp"
 
 namespace cuqat::test {
 namespace {
@@ -127,35 +128,30 @@ TEST_F(DeviceReductionOnAStream, AGraphGivesTheSameBits) {
     return std::tuple(dx_.content<float>(), dscale_.content<float>(), dzero_point_.content<float>(),
                       statistics_.content<std::byte>());
   };
-  const cudaStream_t captured = device_under_test().stream;
+  const cudaStream_t stream_of_test = device_under_test().stream;
   const auto clear = [&] {
     for (const DeviceMemory* memory : {&dx_, &statistics_, &dscale_, &dzero_point_}) {
-      ASSERT_EQ(cudaMemsetAsync(memory->as(), 1, memory->size_bytes(), captured), cudaSuccess);
+      ASSERT_EQ(cudaMemsetAsync(memory->as(), 1, memory->size_bytes(), stream_of_test),
+                cudaSuccess);
     }
     wait();
   };
+  const auto run_both = [&] {
+    run_learned();
+    run_statistics();
+  };
   clear();
-  run_learned();
-  run_statistics();
+  run_both();
   wait();
   const auto expected = content();
   clear();
 
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t executable = nullptr;
-  ASSERT_EQ(cudaStreamBeginCapture(captured, cudaStreamCaptureModeThreadLocal), cudaSuccess);
-  run_learned();
-  run_statistics();
-  ASSERT_EQ(cudaStreamEndCapture(captured, &graph), cudaSuccess);
-  ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+  const CapturedGraph graph(run_both, stream_of_test);
   EXPECT_NE(content(), expected);
   for (int i = 0; i < 2; ++i) {
-    ASSERT_EQ(cudaGraphLaunch(executable, captured), cudaSuccess);
-    wait();
+    graph.run();
     EXPECT_EQ(content(), expected);
   }
-  EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
-  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
 }
 
 }  // namespace

@@ -13,7 +13,6 @@
 #include "launchers.hpp"
 #include "support/device_memory.hpp"
 #include "support/device_orders.hpp"
-#include "support/sanitizer.hpp"
 
 namespace cuqat::test {
 namespace {
@@ -142,7 +141,6 @@ TEST(DeviceSumRounds, AddEachScaleApart) {
 /// More than 2^36 elements, whose third round reads what the second wrote. All sums are exact, so
 /// that the order is of no account here.
 TEST(DeviceSumRounds, AddInAsManyRoundsAsItTakes) {
-  if (kSanitized) GTEST_SKIP() << "takes 0.5 GiB";
   const std::int64_t num_sums = kChunk * kChunk + 3;
   SumRounds rounds({num_sums * kChunk}, Granularity::tensor());
   std::vector<Sums> sums(static_cast<std::size_t>(num_sums));

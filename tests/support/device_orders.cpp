@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "support/captured_graph.hpp"
+
 namespace cuqat::test {
 
 void run_on_device(const std::function<void()>& work) {
@@ -12,16 +14,7 @@ void run_on_device(const std::function<void()>& work) {
     EXPECT_EQ(cudaStreamSynchronize(device.stream), cudaSuccess);
     return;
   }
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t executable = nullptr;
-  ASSERT_EQ(cudaStreamBeginCapture(device.stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
-  work();
-  ASSERT_EQ(cudaStreamEndCapture(device.stream, &graph), cudaSuccess);
-  ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
-  EXPECT_EQ(cudaGraphLaunch(executable, device.stream), cudaSuccess);
-  EXPECT_EQ(cudaStreamSynchronize(device.stream), cudaSuccess);
-  EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
-  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  CapturedGraph(work, device.stream).run();
 }
 
 }  // namespace cuqat::test
