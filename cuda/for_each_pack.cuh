@@ -27,11 +27,10 @@ struct PackSequence {
 /// false it has done nothing, and slow() is called with the same. There is one copy of the slow
 /// way, however many packs are in flight, and it loads its pack again: a register cannot be chosen
 /// at run time.
-template <typename T, typename Quick, typename Slow>
+template <typename T, int kInFlight = kPacksInFlight<T>, typename Quick, typename Slow>
 __device__ inline void for_each_pack(const PackLayout& layout, const void* x,
                                      const PackSequence& sequence, const Quick& quick,
                                      const Slow& slow) {
-  constexpr int kInFlight = kPacksInFlight<T>;
   const std::int64_t stride = sequence.stride;
   for (std::int64_t first = sequence.first; first < layout.num_packs; first += kInFlight * stride) {
     Pack<T> packs[kInFlight];

@@ -13,24 +13,38 @@
 
 namespace cuqat::gpu {
 
-/// Threads of a block of every kernel.
+/// Threads of a block of every kernel that does not say otherwise.
 inline constexpr int kBlockThreads = 256;
 
 /// Most blocks that a multiprocessor of any architecture holds at once: 2048 threads. A reduction
 /// has scratch memory for as many.
 inline constexpr int kMaxBlocksPerMultiprocessor = 8;
 
-/// Puts `kernel<<<num_blocks, kBlockThreads, shared_bytes, stream>>>(arguments...)` on the stream.
+/// Blocks of a launch that are not the usual ones.
+struct BlockShape {
+  int num_threads;
+  std::size_t shared_bytes;
+};
+
+/// Puts `kernel<<<num_blocks, num_threads, shared_bytes, stream>>>(arguments...)` on the stream.
 template <typename... Parameters, typename... Arguments>
-void launch(int num_blocks, std::size_t shared_bytes, const LaunchTarget& target,
+void launch(int num_blocks, const BlockShape& block, const LaunchTarget& target,
             void (*kernel)(Parameters...), Arguments&&... arguments) {
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(num_blocks));
-  config.blockDim = dim3(kBlockThreads);
-  config.dynamicSmemBytes = shared_bytes;
+  config.blockDim = dim3(static_cast<unsigned>(block.num_threads));
+  config.dynamicSmemBytes = block.shared_bytes;
   config.stream = target.stream;
   check(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...),
         target.operation);
+}
+
+/// The same with kBlockThreads.
+template <typename... Parameters, typename... Arguments>
+void launch(int num_blocks, std::size_t shared_bytes, const LaunchTarget& target,
+            void (*kernel)(Parameters...), Arguments&&... arguments) {
+  launch(num_blocks, BlockShape{kBlockThreads, shared_bytes}, target, kernel,
+         std::forward<Arguments>(arguments)...);
 }
 
 /// Blocks for `num_items` items of which a thread takes `items_per_thread` at a time. Kernels

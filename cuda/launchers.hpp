@@ -54,6 +54,7 @@ struct DynamicTensor {
 /// Where kernels are launched.
 struct LaunchTarget {
   int num_multiprocessors;
+  std::size_t max_shared_bytes;  ///< That a block can have where it asks for more than usual.
   cudaStream_t stream;
   void* workspace;
   std::source_location operation;  ///< Named by the error of a launch that fails.
@@ -123,6 +124,10 @@ void launch_amax_history(DType compute, std::int64_t n, const Statistics* batch,
 
 void launch_statistics(DType dtype, std::int64_t count, const void* x, Statistics* result,
                        const LaunchTarget& target);
+
+/// The dtype is not f64. statistics may be null.
+void launch_key_histogram(DType dtype, std::int64_t count, const void* x, std::uint64_t* counts,
+                          Statistics* statistics, const LaunchTarget& target);
 
 /// Of the tensor dtype, shape, granularity and num_scales are used.
 void launch_scale_statistics(const DeviceScaledTensor& tensor, const void* x, Statistics* result,

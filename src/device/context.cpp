@@ -26,6 +26,10 @@ DeviceContext::State::State(const Options& options)
     gpu::check(
         cudaDeviceGetAttribute(&num_multiprocessors, cudaDevAttrMultiProcessorCount, device));
   }
+  int shared_bytes = 0;
+  gpu::check(
+      cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  max_shared_bytes = static_cast<std::size_t>(shared_bytes);
   const std::size_t least = gpu::reduction_workspace_bytes(num_multiprocessors);
   if (workspace_bytes < least) {
     throw InvalidArgument("options.workspace_bytes is " + std::to_string(workspace_bytes) +
@@ -54,7 +58,7 @@ gpu::LaunchTarget DeviceContext::State::target(StreamRef stream,
     throw InvalidArgument("the current device is " + std::to_string(current) +
                           "; it must be the context's, " + std::to_string(device));
   }
-  return {num_multiprocessors, stream.get(), workspace, operation};
+  return {num_multiprocessors, max_shared_bytes, stream.get(), workspace, operation};
 }
 
 DeviceContext::State::~State() {

@@ -24,6 +24,7 @@ struct DeviceContext::State {
 
   int device = 0;
   int num_multiprocessors = 1;
+  std::size_t max_shared_bytes = 0;
   bool check_pointers = true;
   std::size_t workspace_bytes = 0;
   void* workspace = nullptr;

@@ -4,6 +4,7 @@
 #include "cuqat/device_dynamic_quant.hpp"
 #include "cuqat/device_fake_quant.hpp"
 #include "cuqat/device_fake_quant_batch.hpp"
+#include "cuqat/device_histogram.hpp"
 #include "cuqat/device_observers.hpp"
 #include "cuqat/device_statistics.hpp"
 #include "cuqat/error.hpp"
@@ -84,6 +85,14 @@ FakeQuantizeBatch::~FakeQuantizeBatch() = default;
 FakeQuantizeBatch::FakeQuantizeBatch(FakeQuantizeBatch&&) noexcept = default;
 FakeQuantizeBatch& FakeQuantizeBatch::operator=(FakeQuantizeBatch&&) noexcept = default;
 void FakeQuantizeBatch::run(const DeviceContext&, StreamRef) const { unavailable(); }
+void accumulate_key_histogram(ConstDeviceTensorView, DeviceSpan<std::uint64_t>,
+                              const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void accumulate_key_histogram(ConstDeviceTensorView, DeviceSpan<std::uint64_t>, Statistics*,
+                              const DeviceContext&, StreamRef) {
+  unavailable();
+}
 void minmax_scales(DeviceSpan<const Statistics>, const Quantizer&, bool, const DeviceScales&,
                    const DeviceContext&, StreamRef) {
   unavailable();

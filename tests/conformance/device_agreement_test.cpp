@@ -32,6 +32,7 @@ Outputs run_in(int order, const Operation& operation, const CaseData& data,
 constexpr std::size_t kLearnedScale = 5;
 constexpr std::size_t kStatistics = 6;
 constexpr std::size_t kBackwardFromMask = 4;
+constexpr std::size_t kKeyHistogram = 8;
 constexpr std::size_t kQuantizeTransposed = 11;
 
 using Parameter = std::tuple<std::size_t, Format, DType, Family>;
@@ -92,6 +93,12 @@ INSTANTIATE_TEST_SUITE_P(
                      testing::ValuesIn(kDTypes),
                      testing::Values(Family::kTensor, Family::kChannel, Family::kGroup)),
     name_of);
+INSTANTIATE_TEST_SUITE_P(KeyHistograms, Device,
+                         testing::Combine(testing::Values(kKeyHistogram),
+                                          testing::Values(Format::kInt8),
+                                          testing::Values(DType::kF32, DType::kF16, DType::kBF16),
+                                          testing::Values(Family::kTensor)),
+                         name_of);
 
 class DeviceAlignment : public testing::TestWithParam<DType> {};
 

@@ -59,7 +59,7 @@ class SumRounds {
               cudaSuccess);
     const cudaStream_t stream = device_under_test().stream;
     gpu::launch_sum_rounds(tensor_, {dscale_.as(), dzero_point_.as(), 1.0},
-                           {4, stream, workspace.as(), std::source_location::current()});
+                           {4, 0, stream, workspace.as(), std::source_location::current()});
     ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess) << device_fault();
   }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cuqat/device_fake_quant.hpp"
+#include "cuqat/device_histogram.hpp"
 #include "cuqat/device_statistics.hpp"
 #include "support/elements.hpp"
 #include "support/sanitizer.hpp"
@@ -288,6 +289,32 @@ void run_statistics(const ScaledTensor& tensor, const void* x, Statistics* resul
   device_result.copy_back(result);
 }
 
+/// With the statistics in the same read, and without.
+void accumulate_key_histogram(DType dtype, std::int64_t count, const void* x, std::uint64_t* counts,
+                              int) {
+  const std::size_t bytes = static_cast<std::size_t>(count) * dtype_bytes(dtype);
+  const DeviceCopy device_x(x, bytes);
+  const ConstDeviceTensorView view(device_x.data(), dtype, Shape{count});
+  Statistics found{-1, -1, -1, -1, -1, 0.0, 0.0};  // not the answer for no elements
+  DeviceCopy device_found(&found, sizeof(found));
+  DeviceCopy counts_with_statistics(counts, kNumKeys * sizeof(*counts));
+  DeviceCopy device_counts(counts, kNumKeys * sizeof(*counts));
+  run_on_device([&] {
+    accumulate_key_histogram(view, {counts_with_statistics.as<std::uint64_t>(), kNumKeys},
+                             device_found.as<Statistics>(), context(), stream());
+    accumulate_key_histogram(view, {device_counts.as<std::uint64_t>(), kNumKeys}, context(),
+                             stream());
+  });
+  device_found.copy_back(&found);
+  EXPECT_EQ(found, cuqat::statistics(ConstTensorView(x, dtype, Shape{count}),
+                                     {Backend::named("reference"), 1}))
+      << "the statistics in the same read";
+  device_counts.copy_back(counts);
+  std::vector<std::uint64_t> again(kNumKeys);
+  counts_with_statistics.copy_back(again.data());
+  EXPECT_TRUE(std::equal(again.begin(), again.end(), counts)) << "counts with statistics";
+}
+
 }  // namespace
 
 Table device_table() {
@@ -302,6 +329,7 @@ Table device_table() {
     table.fake_quantize_backward_from_mask = run_backward_from_mask;
     table.learned_scale_backward = run_learned_scale;
     table.statistics = run_statistics;
+    table.accumulate_key_histogram = accumulate_key_histogram;
     table.quantize_transposed = run_quantize_transposed;
     return table;
   }();
