@@ -4,66 +4,16 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "calibration/dispatch.hpp"
-#include "cuqat/scalar/element.hpp"
 
 namespace cuqat::calibration {
 namespace {
 
-constexpr int kSteps = 400;      ///< Candidates of the coarse line search.
-constexpr int kRefinement = 16;  ///< Each step is cut into so many around the best.
-constexpr int kUnit = kSteps * kRefinement;
-constexpr int kAffineGrid = 20;  ///< Candidates of each end in the coarse affine grid.
+using scalar::RangeEnds;
+
 constexpr std::size_t kMaxBuckets = 4096;
-
-/// Codes of a quantizer in ascending order of value: code(0) is that of 0 or of the lowest value.
-template <typename Q, typename C>
-class CodeLadder {
- public:
-  CodeLadder(const Q& q, C scale, std::int32_t zero_point, bool magnitudes)
-      : q_(q), scale_(scale), zero_point_(zero_point), first_(magnitudes ? 0 : q.low) {
-    if constexpr (is_integer(Q::kFormat)) {
-      last_ = q.high;
-    } else {
-      last_ = scalar::Fp8Traits<Q::kFormat>::kMaxCode;
-    }
-  }
-
-  [[nodiscard]] std::int32_t first() const { return first_; }
-  [[nodiscard]] std::int32_t last() const { return last_; }
-
-  [[nodiscard]] std::int32_t code(double x) const {
-    return scalar::quantize_element(q_, static_cast<C>(x), scale_, zero_point_);
-  }
-  [[nodiscard]] bool clipped(double x) const {
-    return scalar::is_clipped(q_, static_cast<C>(x), scale_, zero_point_);
-  }
-  [[nodiscard]] double value(std::int32_t code) const {
-    return static_cast<double>(scalar::dequantize_element(q_, code, scale_, zero_point_));
-  }
-  /// About where values begin to get `code`; past the last code, where they begin to be clipped.
-  [[nodiscard]] double edge(std::int32_t code) const {
-    const auto scale = static_cast<double>(scale_);
-    if constexpr (is_integer(Q::kFormat)) {
-      return (static_cast<double>(code) - zero_point_ - 0.5) * scale;
-    } else {
-      using Fp8 = scalar::Fp8Traits<Q::kFormat>;
-      if (code > last_) return Fp8::kOverflowTie * scale;
-      const double above = scalar::fp8_decode<Q::kFormat, double>(static_cast<std::uint8_t>(code));
-      const double below =
-          scalar::fp8_decode<Q::kFormat, double>(static_cast<std::uint8_t>(code - 1));
-      return (above + below) * 0.5 * scale;
-    }
-  }
-
- private:
-  Q q_;
-  C scale_;
-  std::int32_t zero_point_;
-  std::int32_t first_;
-  std::int32_t last_ = 0;
-};
 
 }  // namespace
 
@@ -71,11 +21,20 @@ SortedMoments::SortedMoments(const Distribution& distribution)
     : values_(distribution.values),
       before_(distribution.size() + 1),
       bucket_(std::min(kMaxBuckets, std::bit_ceil(distribution.size())) + 2) {
+  std::uint64_t count = 0;
+  Moments runs;  // before the run of i, and in it before i
+  Moments run;
   for (std::size_t i = 0; i < values_.size(); ++i) {
+    if (i % scalar::kMomentsRun == 0) {
+      runs = {0.0, runs.sum + run.sum, runs.sum_of_squares + run.sum_of_squares};
+      run = {};
+    }
     const auto n = static_cast<double>(distribution.counts[i]);
     const double x = values_[i];
-    const Moments& m = before_[i];
-    before_[i + 1] = {m.count + n, m.sum + n * x, m.sum_of_squares + n * (x * x)};
+    count += distribution.counts[i];
+    run = {0.0, run.sum + n * x, run.sum_of_squares + n * (x * x)};
+    before_[i + 1] = {static_cast<double>(count), runs.sum + run.sum,
+                      runs.sum_of_squares + run.sum_of_squares};
   }
   const std::size_t num_buckets = bucket_.size() - 2;
   // Halves keep the span finite for values near the largest f64.
@@ -125,12 +84,8 @@ double SortedMoments::squared_error(std::size_t begin, std::size_t end, double y
   if (begin >= end) return 0.0;
   const Moments& from = before_[begin];
   const Moments& to = before_[end];
-  const double n = to.count - from.count;
-  const double sum = to.sum - from.sum;
-  const double squares = to.sum_of_squares - from.sum_of_squares;
-  const double error = squares - 2.0 * y * sum + y * y * n;
-  // Rounding may leave less than nothing; a value that is not finite is no value to choose.
-  return std::isfinite(error) ? std::max(0.0, error) : std::numeric_limits<double>::infinity();
+  return scalar::squared_error(to.count - from.count, to.sum - from.sum,
+                               to.sum_of_squares - from.sum_of_squares, y);
 }
 
 ClippingSearch::ClippingSearch(const SortedMoments& moments, const Quantizer& quantizer,
@@ -142,8 +97,8 @@ ClippingSearch::ClippingSearch(const SortedMoments& moments, const Quantizer& qu
 
 template <typename Q, typename C>
 ClippingCost ClippingSearch::cost_as(C scale, std::int32_t zero_point) const {
-  const CodeLadder<Q, C> ladder(scalar::make_element_quantizer<Q>(quantizer_), scale, zero_point,
-                                symmetric_);
+  const scalar::CodeLadder<Q, C> ladder(scalar::make_element_quantizer<Q>(quantizer_), scale,
+                                        zero_point, symmetric_);
   // The clipped values are at the two ends, if anywhere.
   const std::size_t inside_begin =
       symmetric_ ? 0 : moments_.first_past(ladder.edge(ladder.first()), 0, [&](double x) {
@@ -183,68 +138,55 @@ ClippingCost ClippingSearch::cost(Range range) const {
   return dtype_ == DType::kF64 ? cost_in<double>(params) : cost_in<float>(params);
 }
 
-Range ClippingSearch::range_of(Ends ends) const {
-  return {low_ * (static_cast<double>(ends.low) / kUnit),
-          high_ * (static_cast<double>(ends.high) / kUnit)};
+Range ClippingSearch::range_of(RangeEnds ends) const {
+  return {scalar::range_end(low_, ends.low), scalar::range_end(high_, ends.high)};
 }
 
-ClippingSearch::Candidate ClippingSearch::evaluate(Ends ends, double clipping_weight) {
+ClippingSearch::Candidate ClippingSearch::evaluate(RangeEnds ends, double clipping_weight) {
   const auto [known, is_new] = known_costs_.try_emplace(ends);
   if (is_new) known->second = cost(range_of(ends));
   return {known->second.rounding + clipping_weight * known->second.clipping, ends};
 }
 
 void ClippingSearch::search_symmetric(double clipping_weight, std::vector<Candidate>& candidates) {
-  const auto try_at = [&](int end) { candidates.push_back(evaluate({end, end}, clipping_weight)); };
-  for (int i = 1; i <= kSteps; ++i) try_at(i * kRefinement);
-  std::vector<int> order(kSteps);
-  for (int i = 0; i < kSteps; ++i) order[static_cast<std::size_t>(i)] = i;
-  constexpr int kNumRefined = 3;
-  std::partial_sort(order.begin(), order.begin() + kNumRefined, order.end(), [&](int a, int b) {
+  const auto try_at = [&](RangeEnds ends) {
+    if (ends.is_valid()) candidates.push_back(evaluate(ends, clipping_weight));
+  };
+  for (int i = 0; i < scalar::kRangeSteps; ++i) try_at(scalar::symmetric_step(i));
+  std::vector<int> steps(scalar::kRangeSteps);
+  std::iota(steps.begin(), steps.end(), 0);
+  const auto best = steps.begin() + scalar::kNumRefined;
+  std::partial_sort(steps.begin(), best, steps.end(), [&](int a, int b) {
     const double cost_a = candidates[static_cast<std::size_t>(a)].cost;
     const double cost_b = candidates[static_cast<std::size_t>(b)].cost;
     return cost_a != cost_b ? cost_a < cost_b : a > b;
   });
-  for (int best = 0; best < kNumRefined; ++best) {
-    const int center = (order[static_cast<std::size_t>(best)] + 1) * kRefinement;
-    for (int j = center - kRefinement + 1; j < center + kRefinement; ++j) {
-      if (j != center && j > 0 && j <= kUnit) try_at(j);
-    }
+  for (auto step = steps.begin(); step != best; ++step) {
+    for (int i = 0; i < scalar::kRefinedCandidates; ++i) try_at(scalar::refined_step(*step, i));
   }
 }
 
 void ClippingSearch::search_affine(double clipping_weight, std::vector<Candidate>& candidates) {
   const bool has_low = low_ < 0.0;
   const bool has_high = high_ > 0.0;
-  Ends best{kUnit, kUnit};
+  RangeEnds best{scalar::kRangeUnits, scalar::kRangeUnits};
   double best_cost = std::numeric_limits<double>::infinity();
-  const auto try_at = [&](Ends ends) {
+  const auto try_at = [&](RangeEnds ends) {
+    if (!ends.is_valid()) return;
     candidates.push_back(evaluate(ends, clipping_weight));
     if (candidates.back().cost < best_cost) {
       best_cost = candidates.back().cost;
       best = ends;
     }
   };
-  for (int i = kSteps; i >= 1; --i) try_at({i * kRefinement, i * kRefinement});
-  if (has_low && has_high) {
-    constexpr int kGridStep = kUnit / kAffineGrid;
-    for (int low = kAffineGrid; low >= 1; --low) {
-      for (int high = kAffineGrid; high >= 1; --high) {
-        if (low != high) try_at({low * kGridStep, high * kGridStep});
-      }
-    }
+  for (int i = 0; i < scalar::num_affine_steps(has_low && has_high); ++i) {
+    try_at(scalar::affine_step(i));
   }
-  for (const int step : {kRefinement, kRefinement, 1, 1}) {
-    constexpr int kReach = 24;  // a little more than a step of the coarser search
-    for (const bool move_high : {true, false}) {
-      if (!(move_high ? has_high : has_low)) continue;
-      const Ends center = best;
-      for (int j = -kReach; j <= kReach; ++j) {
-        Ends ends = center;
-        int& moved = move_high ? ends.high : ends.low;
-        moved += j * step;
-        if (j != 0 && moved > 0 && moved <= kUnit) try_at(ends);
-      }
+  for (int move = 0; move < scalar::kNumMoves; ++move) {
+    if (!(scalar::moves_high(move) ? has_high : has_low)) continue;
+    const RangeEnds center = best;
+    for (int i = 0; i < scalar::kMoveCandidates; ++i) {
+      try_at(scalar::moved_ends(center, move, i));
     }
   }
 }
@@ -265,26 +207,26 @@ std::vector<Range> ClippingSearch::best(double clipping_weight, std::size_t num_
     if (width(range_a) != width(range_b)) return width(range_a) > width(range_b);
     return range_a.high > range_b.high;
   });
-  const auto coarse = [](Ends ends) {
-    constexpr int kHalf = kRefinement / 2;
-    return Ends{(ends.low + kHalf) / kRefinement, (ends.high + kHalf) / kRefinement};
+  const auto coarse = [](RangeEnds ends) {
+    constexpr std::int32_t kStep = scalar::kRangeRefinement;
+    return RangeEnds{(ends.low + kStep / 2) / kStep, (ends.high + kStep / 2) / kStep};
   };
-  std::vector<Ends> chosen;
+  std::vector<RangeEnds> chosen;
   for (const Candidate& candidate : candidates) {
     if (chosen.size() == num_wanted) break;
     if (!chosen.empty() && candidate.cost > candidates[0].cost * (1.0 + slack)) break;
     const bool is_repeated =
-        costs_are_estimates && std::any_of(chosen.begin(), chosen.end(), [&](Ends other) {
+        costs_are_estimates && std::any_of(chosen.begin(), chosen.end(), [&](RangeEnds other) {
           return coarse(other) == coarse(candidate.ends);
         });
     if (!is_repeated) chosen.push_back(candidate.ends);
   }
-  constexpr Ends kWidest{kUnit, kUnit};
+  constexpr RangeEnds kWidest{scalar::kRangeUnits, scalar::kRangeUnits};
   if (costs_are_estimates && std::find(chosen.begin(), chosen.end(), kWidest) == chosen.end()) {
     chosen.push_back(kWidest);
   }
   std::vector<Range> result;
-  for (const Ends ends : chosen) result.push_back(range_of(ends));
+  for (const RangeEnds ends : chosen) result.push_back(range_of(ends));
   return result;
 }
 

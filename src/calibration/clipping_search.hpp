@@ -8,6 +8,7 @@
 
 #include "calibration/distribution.hpp"
 #include "cuqat/calibration.hpp"
+#include "cuqat/scalar/clipping_search.hpp"
 
 namespace cuqat::calibration {
 
@@ -36,9 +37,9 @@ class SortedMoments {
 
  private:
   struct Moments {
-    double count;
-    double sum;
-    double sum_of_squares;
+    double count = 0.0;
+    double sum = 0.0;
+    double sum_of_squares = 0.0;
   };
   [[nodiscard]] std::size_t lower_bound(double edge, std::size_t begin) const;
 
@@ -72,23 +73,17 @@ class ClippingSearch {
                                         double slack, bool costs_are_estimates);
 
  private:
-  /// A range's ends, as multiples of 1 / 6400 of the widest range's.
-  struct Ends {
-    int low;
-    int high;
-    friend constexpr bool operator==(Ends, Ends) = default;
-  };
   struct HashOfEnds {
-    std::size_t operator()(Ends ends) const noexcept {
+    std::size_t operator()(scalar::RangeEnds ends) const noexcept {
       return static_cast<std::size_t>(ends.low) * 8191 + static_cast<std::size_t>(ends.high);
     }
   };
   struct Candidate {
     double cost;
-    Ends ends;
+    scalar::RangeEnds ends;
   };
-  [[nodiscard]] Range range_of(Ends ends) const;
-  [[nodiscard]] Candidate evaluate(Ends ends, double clipping_weight);
+  [[nodiscard]] Range range_of(scalar::RangeEnds ends) const;
+  [[nodiscard]] Candidate evaluate(scalar::RangeEnds ends, double clipping_weight);
   void search_symmetric(double clipping_weight, std::vector<Candidate>& candidates);
   void search_affine(double clipping_weight, std::vector<Candidate>& candidates);
 
@@ -104,7 +99,7 @@ class ClippingSearch {
   DType dtype_;
   double low_ = 0.0;  ///< Widest range: it contains 0.
   double high_ = 0.0;
-  std::unordered_map<Ends, ClippingCost, HashOfEnds> known_costs_;
+  std::unordered_map<scalar::RangeEnds, ClippingCost, HashOfEnds> known_costs_;
 };
 
 }  // namespace cuqat::calibration

@@ -5,23 +5,13 @@
 #include "calibration/parallel.hpp"
 #include "calibration/source.hpp"
 #include "cuqat/fake_quant.hpp"
-#include "cuqat/scalar/bits.hpp"
 #include "cuqat/scalar/histogram_key.hpp"
+#include "cuqat/scalar/squared_error.hpp"
 
 namespace cuqat::calibration {
 namespace {
 
 constexpr std::size_t kBlock = 4096;
-
-/// The multiple of 2^-51 nearest to min((difference * reciprocal)^2, 1), as an integer, at
-/// least 1; 0 for no difference, whatever the reciprocal. Adding 2^52 leaves it in the low bits of
-/// the significand, where a vectorised loop can take it.
-std::uint64_t error_term(double difference, double reciprocal) {
-  const double t = difference * reciprocal;
-  const double square = t * t < 1.0 ? t * t : 1.0;
-  const double scaled = square * 0x1p51 < 1.0 ? 1.0 : square * 0x1p51;
-  return scalar::to_bits((difference == 0.0 ? 0.0 : scaled) + 0x1p52) - scalar::to_bits(0x1p52);
-}
 
 /// Adds the errors of `values` (as the compute type C) with their counts.
 template <typename C>
@@ -50,8 +40,8 @@ void add_errors(std::span<const double> values, std::span<const std::uint64_t> c
       reciprocal[i] = is_clipped(i) ? amax_reciprocal : rounding_reciprocal;
     }
     for (std::size_t i = 0; i < size; ++i) {
-      term[i] = error_term(value[i] - static_cast<double>(y[i]), reciprocal[i]);
-      signal_term[i] = error_term(value[i], amax_reciprocal);
+      term[i] = scalar::squared_term(value[i] - static_cast<double>(y[i]), reciprocal[i]);
+      signal_term[i] = scalar::squared_term(value[i], amax_reciprocal);
     }
     for (std::size_t i = 0; i < size; ++i) {
       error.count += static_cast<std::int64_t>(count[i]);

@@ -6,70 +6,41 @@
 #include <limits>
 #include <numeric>
 
+#include "cuqat/scalar/entropy.hpp"
+#include "cuqat/scalar/logarithm.hpp"
+
 namespace cuqat::calibration {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-double x_log_x(double x) { return x > 0.0 ? x * std::log(x) : 0.0; }
-
-/// Prefix sums that make one candidate cost O(levels) instead of O(bins): for each i, over the bins
-/// before i, their count, how many are not empty, and sum c ln c.
-struct Prefixes {
-  std::vector<double> count;
-  std::vector<std::uint32_t> non_empty;
-  std::vector<double> c_log_c;
-
+/// Prefix sums that make one candidate cost O(levels) instead of O(bins).
+class Prefixes {
+ public:
   explicit Prefixes(std::span<const std::uint64_t> bins)
-      : count(bins.size() + 1), non_empty(bins.size() + 1), c_log_c(bins.size() + 1) {
+      : count_(bins.size() + 1), non_empty_(bins.size() + 1), c_log_c_(bins.size() + 1) {
+    double runs = 0.0;  // before the run of i, and in it before i
+    double run = 0.0;
     for (std::size_t i = 0; i < bins.size(); ++i) {
-      const auto c = static_cast<double>(bins[i]);
-      count[i + 1] = count[i] + c;
-      non_empty[i + 1] = non_empty[i] + static_cast<std::uint32_t>(bins[i] != 0);
-      c_log_c[i + 1] = c_log_c[i] + x_log_x(c);
+      if (i % scalar::kEntropyRun == 0) {
+        runs += run;
+        run = 0.0;
+      }
+      count_[i + 1] = count_[i] + bins[i];
+      non_empty_[i + 1] = non_empty_[i] + static_cast<std::uint32_t>(bins[i] != 0);
+      run += scalar::x_log_x(static_cast<double>(bins[i]));
+      c_log_c_[i + 1] = runs + run;
     }
   }
-};
+  [[nodiscard]] scalar::EntropyPrefixes view() const {
+    return {count_.data(), non_empty_.data(), c_log_c_.data()};
+  }
 
-/// sum p ln(p / q), p and q normalised, for the first i bins. With P the total, Q the count kept,
-/// S and m the count and the non-empty bins of a level, and all bins past i folded into the last:
-///   KL = (sum p ln p - sum over levels (sum of p) ln(S / m)) / P + ln(Q / P)
-double modelopt_divergence(const Prefixes& prefix, std::span<const std::uint64_t> bins,
-                           std::size_t i, std::size_t num_levels) {
-  const double total = prefix.count.back();
-  const double kept = prefix.count[i];
-  const double outliers = total - kept;
-  const auto last = static_cast<double>(bins[i - 1]);
-  if (kept == 0.0 || (last == 0.0 && outliers > 0.0)) return kInfinity;
-  double cross = 0.0;
-  std::size_t begin = 0;
-  // Bin k is in level floor(k * num_levels / i), so level l ends before bin ceil((l + 1) * i /
-  // num_levels); quotient and remainder are carried along instead of divided anew.
-  const std::size_t step = i / num_levels;
-  const std::size_t step_remainder = i % num_levels;
-  std::size_t floor_end = 0;
-  std::size_t remainder = 0;
-  for (std::size_t level = 0; level < num_levels; ++level) {
-    floor_end += step;
-    remainder += step_remainder;
-    if (remainder >= num_levels) {
-      remainder -= num_levels;
-      ++floor_end;
-    }
-    const std::size_t end = floor_end + static_cast<std::size_t>(remainder != 0);
-    const double sum = prefix.count[end] - prefix.count[begin];
-    if (sum > 0.0) {
-      const double mean = sum / (prefix.non_empty[end] - prefix.non_empty[begin]);
-      cross += (end == i ? sum + outliers : sum) * std::log(mean);
-    }
-    begin = end;
-  }
-  const double own = prefix.c_log_c[i - 1] + x_log_x(last + outliers);
-  const double divergence = (own - cross) / total + std::log(kept / total);
-  // Where p and q are equal only rounding is left: it must not decide among equals.
-  constexpr double kRoundingOnly = 1e-12;
-  return std::abs(divergence) < kRoundingOnly ? 0.0 : divergence;
-}
+ private:
+  std::vector<std::uint64_t> count_;
+  std::vector<std::uint32_t> non_empty_;
+  std::vector<double> c_log_c_;
+};
 
 // ONNX Runtime's rule is computed in f32, as ONNX Runtime computes it: near its minimum the
 // divergence is so flat that f64 picks candidates 15 bins away.
@@ -115,7 +86,7 @@ float divergence(std::vector<float>& p, const std::vector<float>& q) {
       last_p = p[k];
       last_q = q[k];
       const auto wide = static_cast<double>(last_p);
-      last = static_cast<float>(wide * std::log(wide / static_cast<double>(last_q)));
+      last = static_cast<float>(wide * scalar::logarithm(wide / static_cast<double>(last_q)));
     }
     p[k] = last;
   }
@@ -162,7 +133,7 @@ std::vector<double> modelopt_divergences(std::span<const std::uint64_t> counts,
   const Prefixes prefix(bins);
   std::vector<double> result;
   for (std::size_t i = first_candidate; i <= bins.size(); ++i) {
-    result.push_back(modelopt_divergence(prefix, bins, i, num_levels));
+    result.push_back(scalar::modelopt_divergence(prefix.view(), bins.size(), i, num_levels));
   }
   return result;
 }

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 
+#include "cuqat/scalar/percentile_rank.hpp"
 #include "cuqat/statistics.hpp"
 #include "host/arguments.hpp"
 #include "host/operation_table.hpp"
@@ -11,12 +11,6 @@
 namespace cuqat {
 
 namespace {
-
-/// A rank computed in f64, at most n - 1. The comparison comes before the cast: for n near 2^63 the
-/// f64 may be 2^63 itself.
-std::int64_t rank_below(double rank, std::int64_t n) {
-  return rank >= static_cast<double>(n - 1) ? n - 1 : static_cast<std::int64_t>(rank);
-}
 
 void check_rank_arguments(std::int64_t n, double p) {
   if (n < 1) detail::throw_invalid("n", detail::text(n), "at least 1");
@@ -60,14 +54,12 @@ std::vector<double> order_statistics(std::span<const ConstTensorView> batches, O
 
 std::int64_t percentile_rank(std::int64_t n, double p) {
   check_rank_arguments(n, p);
-  return rank_below(std::max(std::ceil(p / 100.0 * static_cast<double>(n)) - 1.0, 0.0), n);
+  return scalar::percentile_rank(n, p);
 }
 
 RankPair two_sided_percentile_ranks(std::int64_t n, double p) {
   check_rank_arguments(n, p);
-  const double f = (100.0 - p) / 200.0;
-  const auto count = static_cast<double>(n);
-  return {rank_below(std::floor(count * f), n), rank_below(std::ceil(count * (1.0 - f)), n)};
+  return {scalar::low_percentile_rank(n, p), scalar::high_percentile_rank(n, p)};
 }
 
 double magnitude_percentile(ConstTensorView x, double p, const HostOptions& options) {

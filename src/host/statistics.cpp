@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cuqat/scalar/squared_error.hpp"
 #include "host/arguments.hpp"
 #include "host/operation_table.hpp"
 
@@ -50,14 +51,11 @@ void SquaredSum::add(std::uint64_t term, std::uint64_t count) noexcept {
 }
 
 double SquaredSum::value(double unit) const noexcept {
-  return static_cast<double>(join(*this)) * 0x1p-51 * unit * unit;
+  return scalar::squared_sum_value(high, low, unit);
 }
 
 double rounding_unit(Format format, double scale, double amax) noexcept {
-  double steps = 1.0;
-  if (format == Format::kE4M3) steps = 32.0;
-  if (format == Format::kE5M2) steps = 8192.0;
-  return std::min(steps * scale, amax);
+  return scalar::rounding_unit(format, scale, amax);
 }
 
 Statistics statistics(ConstTensorView x, const HostOptions& options) {

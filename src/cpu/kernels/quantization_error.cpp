@@ -1,22 +1,10 @@
 // Squared quantization errors as integers (docs/numerics.md, "Squared errors").
 #include "cpu/kernels/entry_points.hpp"
 #include "cpu/kernels/loop.hpp"
+#include "cuqat/scalar/squared_error.hpp"
 
 namespace cuqat::cpu::CUQAT_ISA {
 namespace {
-
-/// min((error * reciprocal)^2, 1) in units of 2^-51, to nearest even, at least 1. No error is 0,
-/// also where the reciprocal is infinite.
-CUQAT_INLINE std::uint64_t squared_term(double error, double reciprocal) {
-  const double t = error * reciprocal;
-  const double square = t * t;
-  const double capped = square < 1.0 ? square : 1.0;
-  const double scaled = capped * 0x1p51;
-  const double at_least_one = scaled < 1.0 ? 1.0 : scaled;
-  const double kept = error == 0.0 ? 0.0 : at_least_one;
-  // The unit in the last place of 2^52 is 1: the addition rounds to a whole number.
-  return scalar::to_bits(kept + 0x1p52) - scalar::to_bits(0x1p52);
-}
 
 /// Elements whose errors wait in L1.
 constexpr std::int64_t kBlock = 256;
@@ -70,12 +58,13 @@ PartialError sum_errors(const Values<C>& values, const ErrorUnits units, std::in
     const std::uint64_t inside = mask_of(values.inside[i]);
     const auto x = static_cast<double>(values.x[i]);
     const double error = x - static_cast<double>(values.y[i]);
-    const std::uint64_t term = squared_term(error, select(outside, units.amax, units.rounding));
+    const std::uint64_t term =
+        scalar::squared_term(error, select(outside, units.amax, units.rounding));
     sum.count -= static_cast<std::int64_t>(inside | outside);
     sum.clipped -= static_cast<std::int64_t>(outside);
     sum.rounding += term & inside;
     sum.clipping += term & outside;
-    sum.signal += squared_term(x, units.amax) & (inside | outside);
+    sum.signal += scalar::squared_term(x, units.amax) & (inside | outside);
   }
   return sum;
 }
@@ -92,12 +81,12 @@ void add_row_errors(const Values<C>& values, std::int64_t first, std::int64_t n,
     const double error = x - static_cast<double>(values.y[i]);
     const double amax = result.amax_unit[column];
     const std::uint64_t term =
-        squared_term(error, select(outside, amax, result.rounding_unit[column]));
+        scalar::squared_term(error, select(outside, amax, result.rounding_unit[column]));
     result.count[column] -= inside | outside;
     result.clipped[column] -= outside;
     result.rounding[column] += term & inside;
     result.clipping[column] += term & outside;
-    result.signal[column] += squared_term(x, amax) & (inside | outside);
+    result.signal[column] += scalar::squared_term(x, amax) & (inside | outside);
   }
 }
 
