@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "cuqat/calibration.hpp"
 #include "cuqat/device_observers.hpp"
 #include "cuqat/fake_quant.hpp"
 #include "cuqat/format.hpp"
@@ -128,6 +129,15 @@ void launch_statistics(DType dtype, std::int64_t count, const void* x, Statistic
 /// The dtype is not f64. statistics may be null.
 void launch_key_histogram(DType dtype, std::int64_t count, const void* x, std::uint64_t* counts,
                           Statistics* statistics, const LaunchTarget& target);
+
+/// Device memory of a calibration; it begins with the kNumKeys counts.
+std::size_t calibration_state_bytes();
+/// From the counts to what the methods ask. The dtype is bf16 or f16.
+void launch_calibration_tables(DType dtype, void* state, const LaunchTarget& target);
+/// One method's scale, from the tables. The method is not kEntropy in another dialect than
+/// modelopt's.
+void launch_calibration(const CalibrationOptions& options, const Quantizer& quantizer, void* state,
+                        const ScaleOutput& output, const LaunchTarget& target);
 
 /// Of the tensor dtype, shape, granularity and num_scales are used.
 void launch_scale_statistics(const DeviceScaledTensor& tensor, const void* x, Statistics* result,

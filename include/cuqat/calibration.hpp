@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "cuqat/backend.hpp"
+#include "cuqat/histogram.hpp"
 #include "cuqat/percentile.hpp"
 #include "cuqat/quant_params.hpp"
 #include "cuqat/statistics.hpp"
@@ -121,6 +122,12 @@ class CalibrationCollector {
   CalibrationCollector& operator=(CalibrationCollector&&) noexcept;
   CalibrationCollector(const CalibrationCollector&);
   CalibrationCollector& operator=(const CalibrationCollector&);
+
+  /// A collector that has observed what a key histogram counts. Its shape is [elements].
+  /// @throws InvalidArgument for f32 and f64, of which a key is not the whole number, and for more
+  ///         than 2^63 - 1 elements.
+  static CalibrationCollector of_key_histogram(DType dtype,
+                                               std::span<const std::uint64_t, kNumKeys> counts);
 
   /// Adds every element of the batch.
   /// @throws InvalidArgument for another dtype, or another number of channels than before. The

@@ -57,6 +57,26 @@ CalibrationCollector::CalibrationCollector(DType dtype, const Granularity& granu
   state_ = std::make_unique<State>(State{{dtype, granularity}, {}});
 }
 
+CalibrationCollector CalibrationCollector::of_key_histogram(
+    DType dtype, std::span<const std::uint64_t, kNumKeys> counts) {
+  if (dtype != DType::kBF16 && dtype != DType::kF16) {
+    throw InvalidArgument("dtype is " + std::string(to_string(dtype)) +
+                          ": a key is the whole number of F16 and BF16 only");
+  }
+  std::uint64_t total = 0;
+  for (const std::uint64_t count : counts) {
+    if (__builtin_add_overflow(total, count, &total) || total >> 63 != 0) {
+      throw InvalidArgument("counts has more than 2^63 - 1 elements in all");
+    }
+  }
+  CalibrationCollector result(dtype);
+  calibration::Accumulator& data = result.state_->accumulator;
+  data.statistics[0] = calibration::statistics_of_keys(counts, dtype);
+  data.values[0] = calibration::distribution_of_keys(counts, dtype);
+  result.state_->shape = {static_cast<std::int64_t>(total)};
+  return result;
+}
+
 CalibrationCollector::~CalibrationCollector() = default;
 CalibrationCollector::CalibrationCollector(CalibrationCollector&&) noexcept = default;
 CalibrationCollector& CalibrationCollector::operator=(CalibrationCollector&&) noexcept = default;

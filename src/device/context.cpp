@@ -50,14 +50,18 @@ DeviceContext::State::State(const Options& options)
   }
 }
 
-gpu::LaunchTarget DeviceContext::State::target(StreamRef stream,
-                                               std::source_location operation) const {
+void DeviceContext::State::check_is_current(std::source_location operation) const {
   int current = 0;
   gpu::check(cudaGetDevice(&current), operation);
   if (current != device) {
     throw InvalidArgument("the current device is " + std::to_string(current) +
                           "; it must be the context's, " + std::to_string(device));
   }
+}
+
+gpu::LaunchTarget DeviceContext::State::target(StreamRef stream,
+                                               std::source_location operation) const {
+  check_is_current(operation);
   return {num_multiprocessors, max_shared_bytes, stream.get(), workspace, operation};
 }
 

@@ -19,6 +19,8 @@ struct DeviceContext::State {
 
   /// `operation` is the function that asks.
   /// @throws InvalidArgument where another device than the context's is current.
+  void check_is_current(std::source_location operation = std::source_location::current()) const;
+  /// @throws the same.
   [[nodiscard]] gpu::LaunchTarget target(
       StreamRef stream, std::source_location operation = std::source_location::current()) const;
 

@@ -1,6 +1,7 @@
 // The device functions of a build without CUDA. They need a DeviceContext, and there is none.
 #include <utility>
 
+#include "cuqat/device_calibration.hpp"
 #include "cuqat/device_dynamic_quant.hpp"
 #include "cuqat/device_fake_quant.hpp"
 #include "cuqat/device_fake_quant_batch.hpp"
@@ -19,6 +20,7 @@ namespace {
 }  // namespace
 
 struct DeviceContext::State {};
+struct DeviceCalibrationCollector::State {};
 struct FakeQuantizeBatch::State {};
 
 DeviceContext::DeviceContext(const Options&) { unavailable(); }
@@ -104,6 +106,28 @@ void update_moving_average(DeviceSpan<const Statistics>, double, DeviceSpan<Movi
 }
 void update_amax_history(DeviceSpan<const Statistics>, const DeviceAmaxHistory&, const Quantizer&,
                          int, const DeviceScales&, const DeviceContext&, StreamRef) {
+  unavailable();
+}
+
+DeviceCalibrationCollector::DeviceCalibrationCollector(DType, const DeviceContext&) {
+  unavailable();
+}
+DeviceCalibrationCollector::~DeviceCalibrationCollector() = default;
+DeviceCalibrationCollector::DeviceCalibrationCollector(DeviceCalibrationCollector&&) noexcept =
+    default;
+DeviceCalibrationCollector& DeviceCalibrationCollector::operator=(
+    DeviceCalibrationCollector&&) noexcept = default;
+DType DeviceCalibrationCollector::dtype() const noexcept { return DType::kF32; }
+DeviceSpan<std::uint64_t> DeviceCalibrationCollector::counts() const noexcept { return {}; }
+void DeviceCalibrationCollector::observe(ConstDeviceTensorView, const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void DeviceCalibrationCollector::reset(const DeviceContext&, StreamRef) { unavailable(); }
+void DeviceCalibrationCollector::compute(const CalibrationOptions&, const DeviceScales&,
+                                         const DeviceContext&, StreamRef) {
+  unavailable();
+}
+CalibrationCollector DeviceCalibrationCollector::to_host(const DeviceContext&, StreamRef) const {
   unavailable();
 }
 

@@ -1,0 +1,70 @@
+// Calibration of tensors in device memory: one read of each batch, any method afterwards.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "cuqat/calibration.hpp"
+#include "cuqat/device_context.hpp"
+#include "cuqat/device_observers.hpp"
+#include "cuqat/histogram.hpp"
+#include "cuqat/stream.hpp"
+#include "cuqat/tensor_view.hpp"
+
+namespace cuqat {
+
+/// A CalibrationCollector in device memory, for bf16 and f16: the exact distribution of everything
+/// that it has observed, as a key histogram. Answers stay on the device, ready for the quantizing
+/// functions: a training step can observe, calibrate and quantize without a word to the host, also
+/// within a CUDA graph.
+///
+/// All functions that take a stream put work on it, which the caller orders against other work on
+/// the same collector. Only the functions that say so wait or allocate.
+class DeviceCalibrationCollector {
+ public:
+  /// Allocates 5 MB of device memory and waits. Granularity: tensor.
+  /// @throws InvalidArgument for f32 and f64; CudaError where the memory cannot be had.
+  DeviceCalibrationCollector(DType dtype, const DeviceContext& context);
+  /// Work on it must have ended. Waits; never throws.
+  ~DeviceCalibrationCollector();
+  /// The other one can be destroyed or assigned to, and nothing else.
+  DeviceCalibrationCollector(DeviceCalibrationCollector&&) noexcept;
+  DeviceCalibrationCollector& operator=(DeviceCalibrationCollector&&) noexcept;
+
+  [[nodiscard]] DType dtype() const noexcept;
+  /// The histogram: kNumKeys counts in device memory. Collectors of several devices are merged by
+  /// adding them, whoever does it.
+  [[nodiscard]] DeviceSpan<std::uint64_t> counts() const noexcept;
+
+  /// Adds every element of the batch.
+  /// Order:  on the stream.
+  /// @throws InvalidArgument for another dtype, a pointer that the device cannot use; CudaError
+  ///         where the launch fails.
+  void observe(ConstDeviceTensorView batch, const DeviceContext& context, StreamRef stream);
+
+  /// Forgets everything.
+  /// Order:  on the stream.
+  void reset(const DeviceContext& context, StreamRef stream);
+
+  /// The scale and the zero point of one method on everything observed so far.
+  /// Shape:  scales one entry.
+  /// Values: as CalibrationCollector::compute; 1 and 0 where nothing finite was observed.
+  /// Order:  on the stream, 3 to 23 kernels.
+  /// Agrees: bit for bit with the host.
+  /// @throws InvalidArgument for options that do not fit together, an entropy dialect other than
+  ///         kModelopt (the host answers those), scales as minmax_scales; CudaError where a launch
+  ///         fails.
+  void compute(const CalibrationOptions& method, const DeviceScales& scales,
+               const DeviceContext& context, StreamRef stream);
+
+  /// Everything observed, as a collector of the host, which answers with every method and what it
+  /// costs, and is saved and merged with others. Its shape is [elements].
+  /// Order:  waits for the stream.
+  [[nodiscard]] CalibrationCollector to_host(const DeviceContext& context, StreamRef stream) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cuqat

@@ -1,0 +1,100 @@
+#include "cuqat/device_calibration.hpp"
+
+#include <utility>
+#include <vector>
+
+#include "calibration/methods.hpp"
+#include "check.hpp"
+#include "cuqat/device_histogram.hpp"
+#include "device/arguments.hpp"
+
+namespace cuqat {
+
+struct DeviceCalibrationCollector::State {
+  explicit State(DType of) : dtype(of) {}
+  ~State() {
+    // At exit the runtime may be gone already; there is nothing to do about an error.
+    static_cast<void>(cudaFree(memory));
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  DType dtype;
+  void* memory = nullptr;  ///< The counts, then what answers need.
+};
+
+DeviceCalibrationCollector::DeviceCalibrationCollector(DType dtype, const DeviceContext& context)
+    : state_(std::make_unique<State>(dtype)) {
+  if (dtype != DType::kBF16 && dtype != DType::kF16) {
+    detail::throw_invalid("dtype", to_string(dtype), "F16 or BF16");
+  }
+  context.state().check_is_current();
+  constexpr std::size_t kCountBytes = kNumKeys * sizeof(std::uint64_t);
+  gpu::check(cudaMalloc(&state_->memory, gpu::calibration_state_bytes()));
+  gpu::check(cudaMemset(state_->memory, 0, kCountBytes));
+  // Neither the host nor other streams wait for a memset; a copy back comes after it.
+  std::uint64_t count = 1;
+  gpu::check(cudaMemcpy(&count, state_->memory, sizeof(count), cudaMemcpyDeviceToHost));
+}
+
+DeviceCalibrationCollector::~DeviceCalibrationCollector() = default;
+DeviceCalibrationCollector::DeviceCalibrationCollector(DeviceCalibrationCollector&&) noexcept =
+    default;
+DeviceCalibrationCollector& DeviceCalibrationCollector::operator=(
+    DeviceCalibrationCollector&&) noexcept = default;
+
+DType DeviceCalibrationCollector::dtype() const noexcept { return state_->dtype; }
+
+DeviceSpan<std::uint64_t> DeviceCalibrationCollector::counts() const noexcept {
+  return {static_cast<std::uint64_t*>(state_->memory), kNumKeys};
+}
+
+void DeviceCalibrationCollector::observe(ConstDeviceTensorView batch, const DeviceContext& context,
+                                         StreamRef stream) {
+  if (batch.dtype() != dtype()) {
+    detail::throw_invalid("batch.dtype()", to_string(batch.dtype()),
+                          std::string(to_string(dtype())) + ", which the collector observes");
+  }
+  detail::check_device_view("batch", batch, context);
+  gpu::launch_key_histogram(dtype(), batch.count(), batch.data(), counts().data(), nullptr,
+                            context.state().target(stream));
+}
+
+void DeviceCalibrationCollector::reset(const DeviceContext& context, StreamRef stream) {
+  const gpu::LaunchTarget target = context.state().target(stream);
+  gpu::check(cudaMemsetAsync(state_->memory, 0, kNumKeys * sizeof(std::uint64_t), target.stream),
+             target.operation);
+}
+
+void DeviceCalibrationCollector::compute(const CalibrationOptions& method,
+                                         const DeviceScales& scales, const DeviceContext& context,
+                                         StreamRef stream) {
+  calibration::check(method);
+  if (method.method == CalibMethod::kEntropy && method.dialect != EntropyDialect::kModelopt) {
+    detail::throw_invalid("method.dialect", to_string(method.dialect),
+                          "modelopt on the device; to_host() answers the others");
+  }
+  const Quantizer quantizer = calibration::quantizer_of(method);
+  const gpu::ScaleOutput output =
+      detail::check_scale_output(scales, dtype(), 1, quantizer, method.symmetric, context);
+  detail::check_apart({{"scales.scale", detail::as_plain(scales.scale)},
+                       {"scales.zero_point", detail::as_plain(scales.zero_point)}},
+                      {});
+  const gpu::LaunchTarget target = context.state().target(stream);
+  gpu::launch_calibration_tables(dtype(), state_->memory, target);
+  gpu::launch_calibration(method, quantizer, state_->memory, output, target);
+}
+
+CalibrationCollector DeviceCalibrationCollector::to_host(const DeviceContext& context,
+                                                         StreamRef stream) const {
+  const gpu::LaunchTarget target = context.state().target(stream);
+  std::vector<std::uint64_t> keys(kNumKeys);
+  gpu::check(cudaMemcpyAsync(keys.data(), state_->memory, keys.size() * sizeof(std::uint64_t),
+                             cudaMemcpyDeviceToHost, target.stream),
+             target.operation);
+  gpu::check(cudaStreamSynchronize(target.stream), target.operation);
+  return CalibrationCollector::of_key_histogram(dtype(),
+                                                std::span<const std::uint64_t, kNumKeys>(keys));
+}
+
+}  // namespace cuqat
