@@ -59,4 +59,9 @@ void launch_key_histogram(DType dtype, std::int64_t count, const void* x, std::u
   });
 }
 
+void launch_add_counts(std::int64_t n, const std::uint64_t* from, std::uint64_t* to,
+                       const LaunchTarget& target) {
+  launch_streaming(n, 1, 0, target, &add_counts_kernel, n, from, to);
+}
+
 }  // namespace cuqat::gpu

@@ -130,6 +130,10 @@ void launch_statistics(DType dtype, std::int64_t count, const void* x, Statistic
 void launch_key_histogram(DType dtype, std::int64_t count, const void* x, std::uint64_t* counts,
                           Statistics* statistics, const LaunchTarget& target);
 
+/// to += from. They may be the same.
+void launch_add_counts(std::int64_t n, const std::uint64_t* from, std::uint64_t* to,
+                       const LaunchTarget& target);
+
 /// Device memory of a calibration; it begins with the kNumKeys counts.
 std::size_t calibration_state_bytes();
 /// From the counts to what the methods ask. The dtype is bf16 or f16.

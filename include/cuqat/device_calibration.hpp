@@ -42,6 +42,13 @@ class DeviceCalibrationCollector {
   ///         where the launch fails.
   void observe(ConstDeviceTensorView batch, const DeviceContext& context, StreamRef stream);
 
+  /// Adds everything that another collector on the same device has observed. Associative and
+  /// commutative.
+  /// Order:  on the stream; work on `other` must have ended or be on the stream too.
+  /// @throws InvalidArgument for another dtype; CudaError where the launch fails.
+  void merge(const DeviceCalibrationCollector& other, const DeviceContext& context,
+             StreamRef stream);
+
   /// Forgets everything.
   /// Order:  on the stream.
   void reset(const DeviceContext& context, StreamRef stream);

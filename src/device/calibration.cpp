@@ -23,12 +23,12 @@ struct DeviceCalibrationCollector::State {
   void* memory = nullptr;  ///< The counts, then what answers need.
 };
 
-DeviceCalibrationCollector::DeviceCalibrationCollector(DType dtype, const DeviceContext& context)
-    : state_(std::make_unique<State>(dtype)) {
+DeviceCalibrationCollector::DeviceCalibrationCollector(DType dtype, const DeviceContext& context) {
   if (dtype != DType::kBF16 && dtype != DType::kF16) {
     detail::throw_invalid("dtype", to_string(dtype), "F16 or BF16");
   }
   context.state().check_is_current();
+  state_ = std::make_unique<State>(dtype);
   constexpr std::size_t kCountBytes = kNumKeys * sizeof(std::uint64_t);
   gpu::check(cudaMalloc(&state_->memory, gpu::calibration_state_bytes()));
   gpu::check(cudaMemset(state_->memory, 0, kCountBytes));
@@ -58,6 +58,16 @@ void DeviceCalibrationCollector::observe(ConstDeviceTensorView batch, const Devi
   detail::check_device_view("batch", batch, context);
   gpu::launch_key_histogram(dtype(), batch.count(), batch.data(), counts().data(), nullptr,
                             context.state().target(stream));
+}
+
+void DeviceCalibrationCollector::merge(const DeviceCalibrationCollector& other,
+                                       const DeviceContext& context, StreamRef stream) {
+  if (other.dtype() != dtype()) {
+    detail::throw_invalid("other.dtype()", to_string(other.dtype()),
+                          std::string(to_string(dtype())) + ", which the collector observes");
+  }
+  gpu::launch_add_counts(kNumKeys, other.counts().data(), counts().data(),
+                         context.state().target(stream));
 }
 
 void DeviceCalibrationCollector::reset(const DeviceContext& context, StreamRef stream) {

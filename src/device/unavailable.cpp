@@ -122,6 +122,10 @@ DeviceSpan<std::uint64_t> DeviceCalibrationCollector::counts() const noexcept { 
 void DeviceCalibrationCollector::observe(ConstDeviceTensorView, const DeviceContext&, StreamRef) {
   unavailable();
 }
+void DeviceCalibrationCollector::merge(const DeviceCalibrationCollector&, const DeviceContext&,
+                                       StreamRef) {
+  unavailable();
+}
 void DeviceCalibrationCollector::reset(const DeviceContext&, StreamRef) { unavailable(); }
 void DeviceCalibrationCollector::compute(const CalibrationOptions&, const DeviceScales&,
                                          const DeviceContext&, StreamRef) {

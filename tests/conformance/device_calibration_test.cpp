@@ -10,6 +10,8 @@
 #include "conformance/device_arguments.hpp"
 #include "cuqat/calibration.hpp"
 #include "cuqat/device_calibration.hpp"
+#include "cuqat/device_fake_quant.hpp"
+#include "support/captured_graph.hpp"
 #include "support/device_memory.hpp"
 #include "support/device_orders.hpp"
 #include "support/elements.hpp"
@@ -122,6 +124,133 @@ TEST_P(DeviceCalibration, GivesTheHostsScalesForEveryMethod) {
       expect_answer(host.compute(method), sample.name + ", " + describe(method));
     }
   }
+}
+
+TEST_P(DeviceCalibration, DoesNotDependOnTheCutOrTheOrderOfBatches) {
+  const Bytes x = to_bytes(GetParam(), normal(3000, 9, 2.0));
+  const DeviceMemory device_x(x);
+  const auto part = [&](std::int64_t first, std::int64_t count) {
+    return ConstDeviceTensorView(device_x.as() + first * 2, GetParam(), Shape{count});
+  };
+  const auto counts_of = [&](const std::vector<ConstDeviceTensorView>& batches) {
+    DeviceCalibrationCollector collector(GetParam(), context());
+    run_on_device([&] {
+      for (const ConstDeviceTensorView& batch : batches) {
+        collector.observe(batch, context(), stream());
+      }
+    });
+    return collector.to_host(context(), stream()).save();
+  };
+  const std::vector<std::byte> whole = counts_of({part(0, 3000)});
+  EXPECT_EQ(counts_of({part(1700, 1300), part(0, 1), part(1, 1699)}), whole);
+  EXPECT_EQ(counts_of({part(0, 0), part(0, 2999), part(2999, 1)}), whole);
+  CalibrationCollector host(GetParam());
+  host.observe({x.data(), GetParam(), Shape{3000}});
+  EXPECT_EQ(host.save(), whole);
+}
+
+TEST_P(DeviceCalibration, MergesByAddingCountsAndForgetsByReset) {
+  const Bytes a = to_bytes(GetParam(), normal(500, 1, 1.0));
+  const Bytes b = to_bytes(GetParam(), normal(700, 2, 9.0));
+  const DeviceMemory device_a(a);
+  const DeviceMemory device_b(b);
+  DeviceCalibrationCollector collector(GetParam(), context());
+  DeviceCalibrationCollector other(GetParam(), context());
+  run_on_device([&] {
+    collector.observe({device_a.as<void>(), GetParam(), Shape{500}}, context(), stream());
+    other.observe({device_b.as<void>(), GetParam(), Shape{700}}, context(), stream());
+    collector.merge(other, context(), stream());
+  });
+  CalibrationCollector host(GetParam());
+  host.observe({a.data(), GetParam(), Shape{500}});
+  host.observe({b.data(), GetParam(), Shape{700}});
+  EXPECT_EQ(collector.to_host(context(), stream()).save(), host.save());
+  run_on_device([&] { collector.reset(context(), stream()); });
+  EXPECT_EQ(collector.to_host(context(), stream()).statistics().count, 0);
+}
+
+/// Observe, calibrate and quantize as one graph: each launch sees the batches so far.
+TEST_P(DeviceCalibration, IsAStepOfACapturedGraph) {
+  const Bytes x = to_bytes(GetParam(), normal(900, 3, 2.0));
+  const DeviceMemory device_x(x);
+  const DeviceMemory y(x.size());
+  const DeviceTensorView batch(device_x.as<void>(), GetParam(), Shape{900});
+  DeviceCalibrationCollector collector(GetParam(), context());
+  const CalibrationOptions method{.method = CalibMethod::kMse};
+  const auto step = [&] {
+    collector.observe(batch, context(), stream());
+    collector.compute(method, scales(), context(), stream());
+    DeviceQuantParams params;
+    params.quantizer.narrow_range = true;
+    params.scale = scales().scale;
+    fake_quantize(batch, params, {y.as<void>(), GetParam(), Shape{900}}, {}, context(), stream());
+  };
+  const Enqueued enqueued = enqueued_by(step);
+  EXPECT_EQ(enqueued.others, 0);
+  EXPECT_LE(enqueued.kernels, 26);
+  ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess) << device_fault();
+  run_on_device([&] { collector.reset(context(), stream()); });
+
+  const CapturedGraph graph(step, device_under_test().stream);
+  CalibrationCollector host(GetParam());
+  for (int i = 1; i <= 2; ++i) {
+    graph.run();
+    host.observe({x.data(), GetParam(), Shape{900}});
+    const CalibrationResult expected = host.compute(method);
+    expect_answer(expected, "launch " + std::to_string(i));
+    Bytes expected_y(x.size());
+    fake_quantize(ConstTensorView(x.data(), GetParam(), Shape{900}), expected.params,
+                  TensorView(expected_y.data(), GetParam(), Shape{900}));
+    EXPECT_EQ(y.content<std::byte>(), expected_y);
+  }
+  EXPECT_EQ(collector.to_host(context(), stream()).statistics().count, 1800);
+}
+
+TEST_P(DeviceCalibration, RefusesWhatDoesNotFitAndStillWorks) {
+  const DType other = GetParam() == DType::kF16 ? DType::kBF16 : DType::kF16;
+  const DeviceMemory x(to_bytes(GetParam(), std::vector<double>(8, 2.0)));
+  DeviceCalibrationCollector collector(GetParam(), context());
+  for (const DType wide : {DType::kF32, DType::kF64}) {
+    expect_refused([&] { DeviceCalibrationCollector(wide, context()); }, {"dtype is", "BF16"});
+  }
+  const auto observe = [&](ConstDeviceTensorView batch) {
+    collector.observe(batch, context(), stream());
+  };
+  expect_refused(
+      [&] {
+        observe({x.as<void>(), other, Shape{8}});
+      },
+      {"batch.dtype()", to_string(other), to_string(GetParam())});
+  std::uint16_t host[8] = {};
+  expect_refused([&] { observe({host, GetParam(), Shape{8}}); }, {"batch is ", "device memory"});
+  expect_refused([&] { observe({nullptr, GetParam(), Shape{8}}); }, {"batch.data() is null"});
+  const auto compute = [&](const CalibrationOptions& method, const DeviceScales& to) {
+    collector.compute(method, to, context(), stream());
+  };
+  expect_refused([&] { compute({.percentile = 101.0}, scales()); }, {"percentile is 101"});
+  expect_refused([&] { compute({.format = Format::kE4M3, .symmetric = false}, scales()); },
+                 {"symmetric is false"});
+  expect_refused(
+      [&] {
+        compute({.method = CalibMethod::kEntropy, .dialect = EntropyDialect::kOriginal}, scales());
+      },
+      {"method.dialect is original", "to_host()"});
+  DeviceScales wrong = scales();
+  wrong.scale = {scale_.as<void>(), DType::kF64, Shape{1}};
+  expect_refused([&] { compute({}, wrong); }, {"scales.scale.dtype()", "F64", "F32"});
+  wrong = scales();
+  wrong.zero_point = {};
+  expect_refused([&] { compute({.symmetric = false}, wrong); }, {"scales.zero_point.size()"});
+  wrong.zero_point = {scale_.as<std::int32_t>(), 1};
+  expect_refused([&] { compute({}, wrong); }, {"scales.scale is ", "scales.zero_point"});
+  const DeviceCalibrationCollector mismatched(other, context());
+  expect_refused([&] { collector.merge(mismatched, context(), stream()); }, {"other.dtype()"});
+
+  run_on_device([&] {
+    observe({x.as<void>(), GetParam(), Shape{8}});
+    compute({}, scales());
+  });
+  EXPECT_EQ(scale_.content<float>()[0], 2.0f / 127.0f);
 }
 
 INSTANTIATE_TEST_SUITE_P(SixteenBits, DeviceCalibration, testing::Values(DType::kF16, DType::kBF16),
