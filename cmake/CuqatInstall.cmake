@@ -11,6 +11,13 @@ endif()
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/cuqat)
 install(EXPORT cuqat_targets NAMESPACE cuqat:: DESTINATION ${package_dir} FILE cuqat-targets.cmake)
+if(TARGET cuqat_mpi)
+  install(TARGETS cuqat_mpi EXPORT cuqat_mpi_targets
+          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(EXPORT cuqat_mpi_targets NAMESPACE cuqat:: DESTINATION ${package_dir}
+          FILE cuqat-mpi-targets.cmake)
+endif()
 configure_package_config_file(cmake/cuqat-config.cmake.in
                               ${PROJECT_BINARY_DIR}/cuqat-config.cmake
                               INSTALL_DESTINATION ${package_dir})

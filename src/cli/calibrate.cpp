@@ -1,7 +1,9 @@
 // cuqat calibrate
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <optional>
+#include <span>
 #include <thread>
 #include <utility>
 
@@ -14,6 +16,7 @@
 #include "cli/output.hpp"
 #include "cli/progress.hpp"
 #include "cli/report.hpp"
+#include "cli/report_bytes.hpp"
 #include "cli/state_file.hpp"
 #include "cli/text.hpp"
 #include "io/error.hpp"
@@ -48,8 +51,8 @@ class Results {
     if (shows_table()) add_rows(report, table_);
     for (const CalibrationResult& result : report.results) check_sqnr(report.name, result);
   }
-  void add_state(const std::string& name, const CalibrationCollector& collector) {
-    state_->add(name, collector);
+  void add_state(const std::string& name, std::span<const std::byte> state) {
+    state_->add(name, state);
   }
 
   ExitCode finish(std::string_view last_line) {
@@ -102,60 +105,240 @@ void check_one_piece(const InputFiles& files, const InputTensor& tensor,
                   to_text(granularity)));
 }
 
-TensorReport calibrate_tensor(const InputTensor& tensor, const CalibrateSettings& settings,
-                              const Granularity& granularity, const HostOptions& host,
-                              Results& results) {
-  const std::vector<ConstTensorView> batches = tensor.views();
-  TensorReport report{tensor.name, batches.front().dtype(), tensor.shape(), {}, {}};
-  report.results = calibrate(batches, granularity, settings.methods, host);
-  for (const ConstTensorView& batch : batches) report.statistics.merge(statistics(batch, host));
-  if (results.wants_state()) {
-    CalibrationCollector collector(report.dtype, granularity);
-    for (const ConstTensorView& batch : batches) collector.observe(batch, host);
-    results.add_state(tensor.name, collector);
-  }
-  return report;
-}
-
-std::string last_line(const HostOptions& host, std::chrono::steady_clock::time_point start) {
+std::string last_line(const HostOptions& host, const Ranks& ranks,
+                      std::chrono::steady_clock::time_point start) {
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   const int threads = num_threads(host);
-  return fmt::format("{} ({}), {} thread{}, {:.2f} s", host.backend.name(),
-                     host.backend.instruction_set(), threads, threads == 1 ? "" : "s",
+  const std::string processes =
+      ranks.size() == 1 ? "" : fmt::format("{} processes of ", ranks.size());
+  return fmt::format("{} ({}), {}{} thread{}, {:.2f} s", host.backend.name(),
+                     host.backend.instruction_set(), processes, threads, threads == 1 ? "" : "s",
                      elapsed.count());
 }
 
-ExitCode calibrate_data(const CalibrateSettings& settings) {
-  const auto start = std::chrono::steady_clock::now();
-  const HostOptions host = host_options(settings.host);
-  const Granularity granularity = settings.granularity.value_or(Granularity::tensor());
-  InputFiles files(settings.input);
-  for (const InputTensor& tensor : files.remove_unsupported()) {
-    print_diagnostic("warning", fmt::format("{}: tensor {} has dtype {}; skipped",
-                                            files.file_name(tensor.batches.front()),
-                                            io::in_quotes(tensor.name), tensor.dtype));
+/// Ranks share the cores of their machine, unless told otherwise.
+HostOptions host_options_of_rank(const HostSettings& settings, const Ranks& ranks) {
+  HostOptions host = host_options(settings);
+  if (settings.num_threads == 0 && ranks.local_size() > 1) {
+    host.num_threads = std::max(1, num_threads(host) / ranks.local_size());
   }
-  std::int64_t total_bytes = 0;
-  for (const InputTensor& tensor : files.tensors()) {
-    check_one_piece(files, tensor, granularity);
-    total_bytes += tensor.bytes();
-  }
-  Results results(settings, granularity, files.tensors().size(), files.file_names());
-  {
-    Progress progress(total_bytes, !settings.quiet);
-    for (const InputTensor& tensor : files.tensors()) {
-      progress.advance(0, tensor.name);
-      try {
-        results.add(calibrate_tensor(tensor, settings, granularity, host, results));
-      } catch (const InvalidArgument& error) {
-        throw io::FileError(files.file_name(tensor.batches.front()),
-                            fmt::format("tensor {}: {}", io::in_quotes(tensor.name), error.what()));
+  return host;
+}
+
+/// Who reads what of each tensor, the same on every rank. A tensor of several files is shared file
+/// by file where its distribution is exact in any pieces: bf16 and f16, a scale for the tensor or
+/// for each channel. All others have one rank.
+class Plan {
+ public:
+  Plan(const std::vector<InputTensor>& tensors, const Granularity& granularity, int num_ranks)
+      : bytes_of_rank_(static_cast<std::size_t>(num_ranks)) {
+    for (const InputTensor& tensor : tensors) {
+      const DType dtype = tensor.batches.front().view->dtype();
+      const bool is_shared = num_ranks > 1 && tensor.batches.size() > 1 &&
+                             (dtype == DType::kBF16 || dtype == DType::kF16) &&
+                             granularity.kind != Granularity::Kind::kGroup;
+      is_shared_.push_back(is_shared);
+      std::vector<int>& ranks = rank_of_batch_.emplace_back();
+      if (!is_shared) ranks.push_back(take(tensor.bytes()));
+      for (std::size_t i = 0; is_shared && i < tensor.batches.size(); ++i) {
+        ranks.push_back(take(static_cast<std::int64_t>(tensor.batches[i].view->size_bytes())));
       }
-      files.release(tensor);
-      progress.advance(tensor.bytes(), tensor.name);
     }
   }
-  return results.finish(last_line(host, start));
+
+  [[nodiscard]] bool is_shared(std::size_t tensor) const { return is_shared_[tensor]; }
+  /// Of a tensor that is not shared.
+  [[nodiscard]] int rank_of(std::size_t tensor) const { return rank_of_batch_[tensor].front(); }
+  /// Of a tensor that is.
+  [[nodiscard]] int rank_of(std::size_t tensor, std::size_t batch) const {
+    return rank_of_batch_[tensor][batch];
+  }
+  [[nodiscard]] std::int64_t bytes_of(int rank) const {
+    return bytes_of_rank_[static_cast<std::size_t>(rank)];
+  }
+
+ private:
+  /// Gives bytes to the rank that has the least.
+  int take(std::int64_t bytes) {
+    const auto least = std::ranges::min_element(bytes_of_rank_);
+    *least += bytes;
+    return static_cast<int>(least - bytes_of_rank_.begin());
+  }
+
+  std::vector<std::int64_t> bytes_of_rank_;
+  std::vector<bool> is_shared_;
+  std::vector<std::vector<int>> rank_of_batch_;
+};
+
+/// One rank's part of a calibration from files.
+class DataCalibration {
+ public:
+  DataCalibration(const CalibrateSettings& settings, const Ranks& ranks)
+      : settings_(settings),
+        ranks_(ranks),
+        host_(host_options_of_rank(settings.host, ranks)),
+        granularity_(settings.granularity.value_or(Granularity::tensor())),
+        files_(settings.input) {
+    for (const InputTensor& tensor : files_.remove_unsupported()) {
+      if (!ranks.is_root()) continue;
+      print_diagnostic("warning", fmt::format("{}: tensor {} has dtype {}; skipped",
+                                              files_.file_name(tensor.batches.front()),
+                                              io::in_quotes(tensor.name), tensor.dtype));
+    }
+    for (const InputTensor& tensor : tensors()) check_one_piece(files_, tensor, granularity_);
+    plan_.emplace(tensors(), granularity_, ranks.size());
+    if (ranks.is_root()) {
+      results_.emplace(settings, granularity_, tensors().size(), files_.file_names());
+    }
+    progress_.emplace(plan_->bytes_of(ranks.rank()), !settings.quiet && ranks.is_root());
+  }
+
+  /// Name, dtype and shape of every tensor: what the plan depends on.
+  [[nodiscard]] std::string listing() const {
+    std::string text;
+    for (const InputTensor& tensor : tensors()) {
+      text += fmt::format("{}\n{}\n", tensor.name, tensor.dtype);
+      for (const InputTensor::Batch& batch : tensor.batches) {
+        text += fmt::format("{}\n", fmt::join(batch.shape, ","));
+      }
+    }
+    return text;
+  }
+
+  /// The tensors that this rank has alone.
+  void calibrate_own() {
+    for (std::size_t i = 0; i < tensors().size(); ++i) {
+      if (plan_->is_shared(i) || plan_->rank_of(i) != ranks_.rank()) continue;
+      const InputTensor& tensor = tensors()[i];
+      progress_->advance(0, tensor.name);
+      naming(tensor, [&] { add(i, calibrate_alone(tensor)); });
+      files_.release(tensor);
+      progress_->advance(tensor.bytes(), tensor.name);
+    }
+  }
+
+  /// The tensors that the ranks share, one after the other. Collective.
+  void calibrate_shared() {
+    for (std::size_t i = 0; i < tensors().size(); ++i) {
+      if (!plan_->is_shared(i)) continue;
+      const InputTensor& tensor = tensors()[i];
+      CalibrationCollector collector(tensor.batches.front().view->dtype(), granularity_);
+      ranks_.together([&] { naming(tensor, [&] { observe_own(i, collector); }); });
+      ranks_.all_reduce(collector);
+      ranks_.together([&] {
+        if (ranks_.is_root()) naming(tensor, [&] { add(i, answer(tensor, collector)); });
+      });
+    }
+  }
+
+  /// Collective.
+  ExitCode finish(std::chrono::steady_clock::time_point start) {
+    const std::vector<std::vector<std::byte>> all = ranks_.gather(reports_);
+    ExitCode code = kExitDone;
+    ranks_.together([&] {
+      progress_.reset();
+      if (!ranks_.is_root()) return;
+      write_all(all);
+      code = results_->finish(last_line(host_, ranks_, start));
+    });
+    return ranks_.of_root(code);
+  }
+
+ private:
+  [[nodiscard]] const std::vector<InputTensor>& tensors() const { return files_.tensors(); }
+
+  /// Runs what reads a tensor, with the tensor's name and file in its errors.
+  template <typename Action>
+  void naming(const InputTensor& tensor, const Action& action) {
+    try {
+      action();
+    } catch (const InvalidArgument& error) {
+      throw io::FileError(files_.file_name(tensor.batches.front()),
+                          fmt::format("tensor {}: {}", io::in_quotes(tensor.name), error.what()));
+    }
+  }
+
+  RankReport calibrate_alone(const InputTensor& tensor) const {
+    const std::vector<ConstTensorView> batches = tensor.views();
+    RankReport result;
+    TensorReport& report = result.report;
+    report.dtype = batches.front().dtype();
+    report.shape = tensor.shape();
+    report.results = calibrate(batches, granularity_, settings_.methods, host_);
+    for (const ConstTensorView& batch : batches) report.statistics.merge(statistics(batch, host_));
+    if (settings_.state_path) {
+      CalibrationCollector collector(report.dtype, granularity_);
+      for (const ConstTensorView& batch : batches) collector.observe(batch, host_);
+      result.state = collector.save();
+    }
+    return result;
+  }
+
+  void observe_own(std::size_t index, CalibrationCollector& collector) {
+    const InputTensor& tensor = tensors()[index];
+    for (std::size_t i = 0; i < tensor.batches.size(); ++i) {
+      if (plan_->rank_of(index, i) != ranks_.rank()) continue;
+      const ConstTensorView& batch = *tensor.batches[i].view;
+      collector.observe(batch, host_);
+      progress_->advance(static_cast<std::int64_t>(batch.size_bytes()), tensor.name);
+    }
+    files_.release(tensor);
+  }
+
+  RankReport answer(const InputTensor& tensor, const CalibrationCollector& collector) const {
+    RankReport result;
+    result.report.dtype = collector.dtype();
+    result.report.shape = tensor.shape();
+    result.report.statistics = collector.statistics();
+    result.report.results = collector.compute(settings_.methods, host_);
+    if (settings_.state_path) result.state = collector.save();
+    return result;
+  }
+
+  /// The next of this rank's answers, in the order of the names but for those of shared tensors.
+  void add(std::size_t tensor, RankReport report) {
+    report.tensor = tensor;
+    if (ranks_.size() == 1) {
+      write(std::move(report));  // at once: nothing of it stays in memory
+    } else {
+      append(report, reports_);
+    }
+  }
+
+  void write(RankReport report) {
+    report.report.name = tensors()[report.tensor].name;
+    results_->add(report.report);
+    if (results_->wants_state()) results_->add_state(report.report.name, report.state);
+  }
+
+  void write_all(const std::vector<std::vector<std::byte>>& of_ranks) {
+    std::vector<RankReport> reports;
+    for (const std::vector<std::byte>& bytes : of_ranks) {
+      std::ranges::move(reports_of(bytes, settings_.methods), std::back_inserter(reports));
+    }
+    std::ranges::sort(reports, {}, &RankReport::tensor);
+    for (RankReport& report : reports) write(std::move(report));
+  }
+
+  const CalibrateSettings& settings_;
+  const Ranks& ranks_;
+  HostOptions host_;
+  Granularity granularity_;
+  InputFiles files_;
+  std::optional<Plan> plan_;
+  std::optional<Results> results_;  ///< At the root.
+  std::optional<Progress> progress_;
+  std::vector<std::byte> reports_;
+};
+
+ExitCode calibrate_data(const CalibrateSettings& settings, const Ranks& ranks) {
+  const auto start = std::chrono::steady_clock::now();
+  std::optional<DataCalibration> calibration;
+  ranks.together([&] { calibration.emplace(settings, ranks); });
+  ranks.check_same(calibration->listing(), "set of tensors in its files");
+  ranks.together([&] { calibration->calibrate_own(); });
+  calibration->calibrate_shared();
+  return calibration->finish(start);
 }
 
 std::vector<std::string> matching(std::vector<std::string> names, const InputSettings& input) {
@@ -165,7 +348,7 @@ std::vector<std::string> matching(std::vector<std::string> names, const InputSet
   return names;
 }
 
-ExitCode calibrate_states(const CalibrateSettings& settings) {
+ExitCode calibrate_states(const CalibrateSettings& settings, const Ranks& ranks) {
   const auto start = std::chrono::steady_clock::now();
   const HostOptions host = host_options(settings.host);
   const StateFiles states(settings.states);
@@ -192,15 +375,20 @@ ExitCode calibrate_states(const CalibrateSettings& settings) {
     report.shape.assign(collector.shape().begin(), collector.shape().end());
     report.results = collector.compute(settings.methods, host);
     results.add(report);
-    if (results.wants_state()) results.add_state(name, collector);
+    if (results.wants_state()) results.add_state(name, collector.save());
   }
-  return results.finish(last_line(host, start));
+  return results.finish(last_line(host, ranks, start));
 }
 
 }  // namespace
 
-ExitCode calibrate_files(const CalibrateSettings& settings) {
-  return settings.states.empty() ? calibrate_data(settings) : calibrate_states(settings);
+ExitCode calibrate_files(const CalibrateSettings& settings, const Ranks& ranks) {
+  if (settings.states.empty()) return calibrate_data(settings, ranks);
+  ExitCode code = kExitDone;
+  ranks.together([&] {
+    if (ranks.is_root()) code = calibrate_states(settings, ranks);
+  });
+  return ranks.of_root(code);
 }
 
 }  // namespace cuqat::cli

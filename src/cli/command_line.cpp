@@ -136,7 +136,7 @@ void check_standard_input(const InputSettings& input) {
   }
 }
 
-ExitCode run_calibrate(CalibrateWords& words) {
+ExitCode run_calibrate(CalibrateWords& words, const Ranks& ranks) {
   CalibrateSettings& settings = words.settings;
   resolve_methods(words, settings);
   if (!words.granularity.empty()) {
@@ -152,7 +152,7 @@ ExitCode run_calibrate(CalibrateWords& words) {
   check_outputs(words);
   check_inputs(settings);
   check_standard_input(settings.input);
-  return calibrate_files(settings);
+  return calibrate_files(settings, ranks);
 }
 
 void add_host_options(CLI::App& app, HostSettings& host) {
@@ -200,7 +200,17 @@ void add_calibrate_methods(CLI::App& app, CalibrateWords& words) {
       ->capture_default_str();
 }
 
-using Command = std::function<ExitCode()>;
+/// A command that several processes would do several times.
+template <typename Run>
+Command alone(const Run& run) {
+  return [run](const Ranks& ranks) {
+    if (ranks.size() > 1) {
+      throw UsageError(
+          fmt::format("only calibrate runs in several processes; these are {}", ranks.size()));
+    }
+    return run();
+  };
+}
 
 void add_calibrate(CLI::App& parent, Command& command) {
   CLI::App& app = *parent.add_subcommand("calibrate", "Scales and zero points, by every method");
@@ -222,7 +232,9 @@ void add_calibrate(CLI::App& parent, Command& command) {
   app.add_option("--min-sqnr", words->min_sqnr, "Exit with 5 where a result is below")
       ->type_name("DB");
   app.add_flag("--quiet", settings.quiet, "No table and no progress bar");
-  app.callback([&command, words] { command = [words] { return run_calibrate(*words); }; });
+  app.callback([&command, words] {
+    command = [words](const Ranks& ranks) { return run_calibrate(*words, ranks); };
+  });
 }
 
 void add_merge(CLI::App& parent, Command& command) {
@@ -232,10 +244,10 @@ void add_merge(CLI::App& parent, Command& command) {
   add_path(app, "--state", settings->output_path, "Where the sum goes");
   app.get_option("--state")->required();
   app.callback([&command, settings] {
-    command = [settings] {
+    command = alone([settings] {
       refuse_overwriting("--state", settings->output_path, settings->states);
       return merge_states(*settings);
-    };
+    });
   });
 }
 
@@ -255,11 +267,11 @@ void add_quantize(CLI::App& parent, Command& command) {
   add_path(app, "--out", settings->output_path, "A .safetensors file");
   app.get_option("--out")->required();
   app.callback([&command, settings] {
-    command = [settings] {
+    command = alone([settings] {
       refuse_overwriting("--out", settings->output_path, settings->input.files);
       refuse_overwriting("--out", settings->output_path, {settings->params_path});
       return quantize_file(*settings);
-    };
+    });
   });
 }
 
@@ -271,10 +283,10 @@ void add_dequantize(CLI::App& parent, Command& command) {
   add_path(app, "--out", settings->output_path, "A .safetensors file");
   app.get_option("--out")->required();
   app.callback([&command, settings] {
-    command = [settings] {
+    command = alone([settings] {
       refuse_overwriting("--out", settings->output_path, {settings->path});
       return dequantize_file(*settings);
-    };
+    });
   });
 }
 
@@ -286,10 +298,10 @@ void add_inspect(CLI::App& parent, Command& command) {
   add_input_options(app, settings->input);
   add_host_options(app, settings->host);
   app.callback([&command, settings] {
-    command = [settings] {
+    command = alone([settings] {
       check_standard_input(settings->input);
       return inspect_files(*settings);
-    };
+    });
   });
 }
 
@@ -317,7 +329,9 @@ Command parse_command_line(int argc, const char* const* argv) {
   add_quantize(app, command);
   add_dequantize(app, command);
   add_inspect(app, command);
-  app.add_subcommand("info", "Version and backends")->callback([&] { command = print_info; });
+  app.add_subcommand("info", "Version and backends")->callback([&] {
+    command = alone(print_info);
+  });
   check_command(app, argc, argv);
   try {
     app.parse(argc, argv);
@@ -325,15 +339,15 @@ Command parse_command_line(int argc, const char* const* argv) {
     // The help of the command that was named, if one was.
     const auto named = app.get_subcommands();
     const CLI::App& asked = named.empty() ? app : *named.front();
-    return [text = asked.help(named.empty() ? "" : "cuqat")] {
+    return alone([text = asked.help(named.empty() ? "" : "cuqat")] {
       print(text);
       return kExitDone;
-    };
+    });
   } catch (const CLI::CallForVersion& version) {
-    return [text = std::string(version.what())] {
+    return alone([text = std::string(version.what())] {
       print(text + "\n");
       return kExitDone;
-    };
+    });
   } catch (const CLI::ParseError& error) {
     throw UsageError(error.what());
   }

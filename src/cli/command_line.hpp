@@ -4,12 +4,15 @@
 #include <functional>
 
 #include "cli/error.hpp"
+#include "cli/ranks.hpp"
 
 namespace cuqat::cli {
+
+using Command = std::function<ExitCode(const Ranks&)>;
 
 /// The command that the words ask for, checked and ready to run. --help and --version are commands
 /// too.
 /// @throws UsageError.
-std::function<ExitCode()> parse_command_line(int argc, const char* const* argv);
+Command parse_command_line(int argc, const char* const* argv);
 
 }  // namespace cuqat::cli

@@ -3,11 +3,13 @@
 
 #include "cli/error.hpp"
 #include "cli/options.hpp"
+#include "cli/ranks.hpp"
 #include "cuqat/backend.hpp"
 
 namespace cuqat::cli {
 
-ExitCode calibrate_files(const CalibrateSettings& settings);
+/// The ranks share the work; rank 0 writes the answer.
+ExitCode calibrate_files(const CalibrateSettings& settings, const Ranks& ranks);
 ExitCode merge_states(const MergeSettings& settings);
 ExitCode quantize_file(const QuantizeSettings& settings);
 ExitCode dequantize_file(const DequantizeSettings& settings);

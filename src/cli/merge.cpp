@@ -28,7 +28,7 @@ ExitCode merge_states(const MergeSettings& settings) {
                       io::in_quotes(name), to_text(sum.granularity()), to_text(*granularity)));
     }
     granularity = sum.granularity();
-    writer.add(name, sum);
+    writer.add(name, sum.save());
   }
   writer.finish();
   file.commit();

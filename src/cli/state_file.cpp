@@ -90,8 +90,7 @@ StateWriter::StateWriter(Output& output, std::size_t num_tensors)
   put_number(num_tensors);
 }
 
-void StateWriter::add(std::string_view name, const CalibrationCollector& collector) {
-  const std::vector<std::byte> state = collector.save();
+void StateWriter::add(std::string_view name, std::span<const std::byte> state) {
   put_number(name.size());
   put(std::as_bytes(std::span(name)));
   put_number(state.size());

@@ -26,8 +26,8 @@ namespace cuqat::cli {
 class StateWriter {
  public:
   StateWriter(Output& output, std::size_t num_tensors);
-  /// In ascending order of the names.
-  void add(std::string_view name, const CalibrationCollector& collector);
+  /// `state` is what the collector's save() gives. In ascending order of the names.
+  void add(std::string_view name, std::span<const std::byte> state);
   void finish();
 
  private:

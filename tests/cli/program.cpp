@@ -31,7 +31,8 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 
 pid_t start(const std::vector<std::string>& arguments, const std::string& stdout_path,
             const std::string& stderr_path, const Surroundings& surroundings) {
-  std::vector<std::string> words = {CUQAT_PROGRAM};
+  std::vector<std::string> words = surroundings.launcher;
+  words.emplace_back(CUQAT_PROGRAM);
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<std::string> environment = surroundings.environment;
   for (char** variable = environ; *variable != nullptr; ++variable) {
@@ -44,10 +45,10 @@ pid_t start(const std::vector<std::string>& arguments, const std::string& stdout
   posix_spawn_file_actions_addopen(&actions, 1, stdout_path.c_str(), kCreate, 0600);
   posix_spawn_file_actions_addopen(&actions, 2, stderr_path.c_str(), kCreate, 0600);
   pid_t process = 0;
-  const int error = posix_spawn(&process, CUQAT_PROGRAM, &actions, nullptr, pointers(words).data(),
-                                pointers(environment).data());
+  const int error = posix_spawnp(&process, words.front().c_str(), &actions, nullptr,
+                                 pointers(words).data(), pointers(environment).data());
   posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) throw std::runtime_error("cannot start " CUQAT_PROGRAM);
+  if (error != 0) throw std::runtime_error("cannot start " + words.front());
   return process;
 }
 

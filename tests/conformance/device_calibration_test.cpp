@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <iostream>
 #include <limits>
 #include <string>
 #include <vector>
@@ -106,7 +107,10 @@ class DeviceCalibration : public testing::TestWithParam<DType> {
 };
 
 TEST_P(DeviceCalibration, GivesTheHostsScalesForEveryMethod) {
+  constexpr int kStride = kSanitized ? 11 : 1;
+  if (kSanitized) std::cout << "[ sample   ] every 11th method of a sample\n";
   int order = 0;
+  int number = 0;
   for (const Sample& sample : samples()) {
     const Bytes x = to_bytes(GetParam(), sample.values);
     const auto count = static_cast<std::int64_t>(sample.values.size());
@@ -118,6 +122,7 @@ TEST_P(DeviceCalibration, GivesTheHostsScalesForEveryMethod) {
       device.observe({device_x.as<void>(), GetParam(), Shape{count}}, context(), stream());
     });
     for (const CalibrationOptions& method : methods()) {
+      if (number++ % kStride != 0) continue;
       set_device_order(order++ % num_device_orders());
       run_on_device([&] { device.compute(method, scales(), context(), stream()); });
       ASSERT_EQ(device_fault(), "");

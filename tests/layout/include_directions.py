@@ -18,7 +18,8 @@ ALLOWED = {
     "src/host": ["host/", "reference/reference_backend.hpp", "cpu/cpu_backend.hpp", "cuqat/"],
     "src/calibration": ["calibration/", "cuqat/"],
     "src/io": ["io/", "cuqat/"],
-    "src/cli": ["cli/", "io/", "cuqat/"],
+    "src/mpi": ["mpi/", "cuqat/"],
+    "src/cli": ["cli/", "io/", "mpi/", "cuqat/"],
     "src/device": ["device/", "host/arguments.hpp", "calibration/methods.hpp", "cuqat/",
                    "launchers.hpp", "check.hpp"],
     # Siblings by their bare names.
