@@ -146,6 +146,12 @@ class CalibrationCollector {
   [[nodiscard]] Statistics statistics() const noexcept;
   /// False once f32 or f64 values had to be coarsened.
   [[nodiscard]] bool exact() const;
+  /// Everything observed in equal bins over the largest magnitude, all channels together, as
+  /// accumulate_linear_histogram counts them with amax = statistics().amax(); zeros where that is
+  /// 0.
+  /// @throws InvalidArgument for a count of bins as there.
+  [[nodiscard]] std::vector<std::uint64_t> linear_histogram(BinRange range,
+                                                            std::size_t num_bins) const;
   /// Extents of everything observed, batches concatenated along the first axis; [count] where the
   /// other extents differ between batches. Empty before the first batch.
   [[nodiscard]] std::span<const std::int64_t> shape() const noexcept;

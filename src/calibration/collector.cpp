@@ -131,6 +131,28 @@ bool CalibrationCollector::exact() const {
   return !state_->accumulator.overflowed;
 }
 
+std::vector<std::uint64_t> CalibrationCollector::linear_histogram(BinRange range,
+                                                                  std::size_t num_bins) const {
+  constexpr std::size_t kMaxBins = std::size_t{1} << 24;
+  if (num_bins == 0 || num_bins > kMaxBins) {
+    throw InvalidArgument("num_bins is " + std::to_string(num_bins) + ": it must be in [1, " +
+                          std::to_string(kMaxBins) + "]");
+  }
+  if (range == BinRange::kSigned && num_bins % 2 != 0) {
+    throw InvalidArgument("num_bins is " + std::to_string(num_bins) +
+                          ": it must be even for kSigned");
+  }
+  state_->accumulator.settle();
+  const calibration::Accumulator& data = state_->accumulator;
+  const Statistics all = statistics();
+  if (all.amax() == 0.0) return std::vector<std::uint64_t>(num_bins);
+  Distribution sum;
+  for (const Distribution& of_scale : data.values) sum = merged(sum, of_scale);
+  if (data.overflowed) sum = within(sum, all);
+  const calibration::DistributionSource source(data.dtype, all, sum, !data.overflowed, {});
+  return source.linear_histogram(range, num_bins);
+}
+
 std::span<const std::int64_t> CalibrationCollector::shape() const noexcept { return state_->shape; }
 
 CalibrationResult CalibrationCollector::compute(const CalibrationOptions& method,

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.hpp"
+#include "cli/html_output.hpp"
 #include "cli/input.hpp"
 #include "cli/json_output.hpp"
 #include "cli/names.hpp"
@@ -38,16 +39,21 @@ class Results {
       state_file_.emplace(*settings.state_path);
       state_.emplace(*state_file_, num_tensors);
     }
+    if (settings.html_path) {
+      html_file_.emplace(*settings.html_path);
+      html_.emplace(*html_file_, settings.methods.front(), granularity);
+    }
   }
 
   [[nodiscard]] bool wants_state() const noexcept { return state_.has_value(); }
   [[nodiscard]] bool shows_table() const noexcept {
     return !settings_.quiet && settings_.json_path != kStandardOutput &&
-           settings_.state_path != kStandardOutput;
+           settings_.state_path != kStandardOutput && settings_.html_path != kStandardOutput;
   }
 
   void add(const TensorReport& report) {
     if (json_) json_->add(report);
+    if (html_) html_->add(report);
     if (shows_table()) add_rows(report, table_);
     for (const CalibrationResult& result : report.results) check_sqnr(report.name, result);
   }
@@ -58,8 +64,10 @@ class Results {
   ExitCode finish(std::string_view last_line) {
     if (json_) json_->finish();
     if (state_) state_->finish();
+    if (html_) html_->finish();
     if (json_file_) json_file_->commit();
     if (state_file_) state_file_->commit();
+    if (html_file_) html_file_->commit();
     if (shows_table()) print(fmt::format("{}{}\n", table_.text(output_is_styled()), last_line));
     if (num_below_ == 0) return kExitDone;
     print_diagnostic(
@@ -85,6 +93,8 @@ class Results {
   std::optional<CalibrationJson> json_;
   std::optional<Output> state_file_;
   std::optional<StateWriter> state_;
+  std::optional<Output> html_file_;
+  std::optional<CalibrationHtml> html_;
   Table table_;
   std::string input_names_;
   std::size_t num_below_ = 0;  ///< Results below --min-sqnr.
@@ -114,6 +124,13 @@ std::string last_line(const HostOptions& host, const Ranks& ranks,
   return fmt::format("{} ({}), {}{} thread{}, {:.2f} s", host.backend.name(),
                      host.backend.instruction_set(), processes, threads, threads == 1 ? "" : "s",
                      elapsed.count());
+}
+
+/// Where a page is wanted.
+std::vector<std::uint64_t> histogram_of(const CalibrationCollector& collector,
+                                        const CalibrateSettings& settings) {
+  if (!settings.html_path || collector.statistics().amax() == 0.0) return {};
+  return collector.linear_histogram(BinRange::kSigned, kHistogramBins);
 }
 
 /// Ranks share the cores of their machine, unless told otherwise.
@@ -266,12 +283,23 @@ class DataCalibration {
     report.shape = tensor.shape();
     report.results = calibrate(batches, granularity_, settings_.methods, host_);
     for (const ConstTensorView& batch : batches) report.statistics.merge(statistics(batch, host_));
+    if (settings_.html_path) report.histogram = histogram_of(batches, report.statistics.amax());
     if (settings_.state_path) {
       CalibrationCollector collector(report.dtype, granularity_);
       for (const ConstTensorView& batch : batches) collector.observe(batch, host_);
       result.state = collector.save();
     }
     return result;
+  }
+
+  [[nodiscard]] std::vector<std::uint64_t> histogram_of(std::span<const ConstTensorView> batches,
+                                                        double amax) const {
+    if (amax == 0.0) return {};
+    std::vector<std::uint64_t> bins(kHistogramBins);
+    for (const ConstTensorView& batch : batches) {
+      accumulate_linear_histogram(batch, amax, BinRange::kSigned, bins, host_);
+    }
+    return bins;
   }
 
   void observe_own(std::size_t index, CalibrationCollector& collector) {
@@ -290,6 +318,7 @@ class DataCalibration {
     result.report.dtype = collector.dtype();
     result.report.shape = tensor.shape();
     result.report.statistics = collector.statistics();
+    result.report.histogram = cli::histogram_of(collector, settings_);
     result.report.results = collector.compute(settings_.methods, host_);
     if (settings_.state_path) result.state = collector.save();
     return result;
@@ -371,7 +400,11 @@ ExitCode calibrate_states(const CalibrateSettings& settings, const Ranks& ranks)
           fmt::format("tensor {} was observed with granularity {}; asked is {}",
                       io::in_quotes(name), to_text(collector.granularity()), to_text(granularity)));
     }
-    TensorReport report{name, collector.dtype(), {}, collector.statistics(), {}};
+    TensorReport report;
+    report.name = name;
+    report.dtype = collector.dtype();
+    report.statistics = collector.statistics();
+    report.histogram = histogram_of(collector, settings);
     report.shape.assign(collector.shape().begin(), collector.shape().end());
     report.results = collector.compute(settings.methods, host);
     results.add(report);

@@ -32,7 +32,6 @@ struct CalibrateWords {
   std::string rounding = "nearest-even";
   std::string granularity;
   std::string min_sqnr;
-  std::string html;
   Words exports;
   bool symmetric = false;
   bool affine = false;
@@ -106,14 +105,23 @@ void resolve_methods(const CalibrateWords& words, CalibrateSettings& settings) {
 
 void check_outputs(const CalibrateWords& words) {
   const CalibrateSettings& settings = words.settings;
-  if (!words.html.empty()) throw UsageError("--html: not available in this version");
   if (!words.exports.empty()) throw UsageError("--export: not available in this version");
-  if (settings.json_path && settings.json_path == settings.state_path) {
-    throw UsageError("--json and --state: both name " + io::in_quotes(*settings.json_path));
-  }
-  for (const auto* inputs : {&settings.input.files, &settings.states}) {
-    if (settings.json_path) refuse_overwriting("--json", *settings.json_path, *inputs);
-    if (settings.state_path) refuse_overwriting("--state", *settings.state_path, *inputs);
+  using Named = std::pair<std::string_view, const std::optional<std::string>*>;
+  const Named outputs[] = {{"--json", &settings.json_path},
+                           {"--state", &settings.state_path},
+                           {"--html", &settings.html_path}};
+  for (const Named& output : outputs) {
+    if (!*output.second) continue;
+    for (const Named& other : outputs) {
+      if (other.first == output.first) break;
+      if (*other.second == *output.second) {
+        throw UsageError(fmt::format("{} and {}: both name {}", other.first, output.first,
+                                     io::in_quotes(**output.second)));
+      }
+    }
+    for (const auto* inputs : {&settings.input.files, &settings.states}) {
+      refuse_overwriting(output.first, **output.second, *inputs);
+    }
   }
 }
 
@@ -225,7 +233,7 @@ void add_calibrate(CLI::App& parent, Command& command) {
   add_host_options(app, settings.host);
   add_path(app, "--json", settings.json_path, "Write the results as JSON; - is standard output");
   add_path(app, "--state", settings.state_path, "Save the statistics, to merge and answer later");
-  add_path(app, "--html", words->html, "Not available in this version");
+  add_path(app, "--html", settings.html_path, "Write a page with a histogram of each tensor");
   app.add_option("--export", words->exports, "Not available in this version")
       ->type_name("KIND:OUT")
       ->allow_extra_args(false);

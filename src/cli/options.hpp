@@ -30,6 +30,7 @@ struct CalibrateSettings {
   std::optional<Granularity> granularity;   ///< Absent: a whole tensor, or what the states have.
   std::optional<std::string> json_path;
   std::optional<std::string> state_path;
+  std::optional<std::string> html_path;
   std::optional<double> min_sqnr_db;
   bool quiet = false;
 };

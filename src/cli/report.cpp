@@ -55,6 +55,15 @@ std::string result_label(const CalibrationOptions& options) {
   return label;
 }
 
+std::vector<std::string> result_cells(const CalibrationResult& result) {
+  return {result_label(result.options),
+          spread_text(result.params.scale),
+          zero_point_text(result.params.zero_point),
+          range_text(result),
+          share_text(result.clipped),
+          decibel_text(result.sqnr_db)};
+}
+
 Table calibration_table() {
   return Table({{"tensor", false, 12},
                 {"method", false, 8},
@@ -69,10 +78,9 @@ void add_rows(const TensorReport& report, Table& table) {
   const auto best = std::ranges::max_element(report.results, {}, &CalibrationResult::sqnr_db);
   for (const CalibrationResult& result : report.results) {
     const bool is_best = report.results.size() > 1 && result.sqnr_db == best->sqnr_db;
-    table.add_row({report.name, result_label(result.options), spread_text(result.params.scale),
-                   zero_point_text(result.params.zero_point), range_text(result),
-                   share_text(result.clipped), decibel_text(result.sqnr_db)},
-                  is_best);
+    std::vector<std::string> cells = result_cells(result);
+    cells.insert(cells.begin(), report.name);
+    table.add_row(std::move(cells), is_best);
   }
 }
 

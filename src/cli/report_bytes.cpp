@@ -60,6 +60,7 @@ void for_each_field(Report& one, const Body& body) {
   body(one.report.dtype);
   body(one.report.shape);
   body(one.report.statistics);
+  body(one.report.histogram);
   for (auto& result : one.report.results) {
     body(result.params.quantizer);
     body(result.params.granularity);

@@ -66,7 +66,6 @@ TEST_F(Errors, EveryWrongOptionExitsWith2AndOneLine) {
       {{"--threads", "two"}, "--threads"},
       {{"--npy-dtype", "f32"}, "--npy-dtype"},
       {{"--min-sqnr", "inf"}, "--min-sqnr"},
-      {{"--html", "out.html"}, "--html: not available in this version"},
       {{"--export", "trt:out"}, "--export: not available in this version"},
       {{"--json", "same", "--state", "same"}, "--json and --state: both name"},
       {{"--state", "s", "--granularity", "group:2"}, "--state"},
