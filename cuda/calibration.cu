@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "dispatch.hpp"
+#include "entropy.cuh"
 #include "launch.hpp"
 #include "launchers.hpp"
 
@@ -15,10 +16,13 @@ using C = float;
 /// Blocks that sum the errors of one finalist.
 constexpr int kErrorBlocks = 32;
 
+/// One block that chooses among candidates, and one that counts bins.
+constexpr BlockShape kPlan{kPlanThreads, kPlanThreads * sizeof(int)};
+constexpr BlockShape kBins{kDistributionThreads, sizeof(BinStorage)};
+
 void launch_search(const RangeRule& rule, double clipping_weight, CalibrationState* state,
                    const LaunchTarget& target) {
   const SearchRule search{rule.symmetric, clipping_weight};
-  constexpr BlockShape kPlan{kPlanThreads, kPlanThreads * sizeof(int)};
   int num_candidates = 0;
   for (int i = 0; i < SearchRound::number_of(rule.symmetric); ++i) {
     const SearchRound round = SearchRound::of(i, rule.symmetric);
@@ -33,14 +37,25 @@ void launch_search(const RangeRule& rule, double clipping_weight, CalibrationSta
   launch(1, kPlan, target, &search_finalists_kernel<C>, state, search, num_candidates);
 }
 
-void launch_entropy(Format format, CalibrationState* state, const LaunchTarget& target) {
+/// Levels that entropy merges the bins into: half of the codes. FP8 has eight bits as int8 has.
+int num_entropy_levels(Format format) { return format == Format::kInt4 ? 8 : 128; }
+
+void launch_modelopt_entropy(Format format, CalibrationState* state, const LaunchTarget& target) {
   constexpr int kThreads = 64;  // a candidate takes long: on as many multiprocessors as there are
   constexpr int kCandidates = kEntropyBins - kFirstEntropyCandidate + 1;
-  launch(1, {kDistributionThreads, sizeof(BinStorage)}, target, &entropy_bins_kernel, state);
+  launch(1, kBins, target, &entropy_bins_kernel, state);
   launch((kCandidates - 1) / kThreads + 1, BlockShape{kThreads, 0}, target,
-         &entropy_divergence_kernel, state, format == Format::kInt4 ? 8 : 128);
-  launch(1, BlockShape{kPlanThreads, kPlanThreads * sizeof(int)}, target,
-         &entropy_finalist_kernel<C>, state);
+         &entropy_divergence_kernel, state, num_entropy_levels(format));
+  launch(1, kPlan, target, &entropy_finalist_kernel<C>, state);
+}
+
+void launch_onnxruntime_entropy(Format format, CalibrationState* state,
+                                const LaunchTarget& target) {
+  const int num_levels = num_entropy_levels(format);
+  launch(1, kBins, target, &signed_entropy_bins_kernel, state);
+  launch(kEntropyBins / 2 + 1 - num_levels / 2, BlockShape{kWindowThreads, sizeof(WindowStorage)},
+         target, &window_divergence_kernel, state, num_levels);
+  launch(1, kPlan, target, &window_finalist_kernel<C>, state, num_levels);
 }
 
 /// Puts the candidates that are left at the end among the finalists; gives the weight of clipping
@@ -58,7 +73,11 @@ double launch_method(const CalibrationOptions& options, const RangeRule& rule,
              options.percentile);
       return 1.0;
     case CalibMethod::kEntropy:
-      launch_entropy(options.format, state, target);
+      if (options.dialect == EntropyDialect::kOnnxRuntime) {
+        launch_onnxruntime_entropy(options.format, state, target);
+      } else {
+        launch_modelopt_entropy(options.format, state, target);
+      }
       return 1.0;
     case CalibMethod::kMse:
       launch_search(rule, 1.0, state, target);

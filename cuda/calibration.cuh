@@ -4,7 +4,7 @@
 // Every method ends with a few finalists: ranges whose errors are summed exactly, as integers, and
 // compared. Clipping searches take rounds: a plan of candidates by one block, then a block for each
 // candidate, whose threads own a code each and find the run of values that gets it by bisection.
-// A round takes as long as one candidate. Entropy has a thread for each candidate.
+// A round takes as long as one candidate. (Entropy: entropy.cuh.)
 //
 // What is compared in f64 is added in a fixed order, the host's (scalar/clipping_search.hpp,
 // scalar/entropy.hpp), by one thread where that order is a sequence.
@@ -19,7 +19,6 @@
 #include "cuqat/calibration.hpp"
 #include "cuqat/scalar/clipping_search.hpp"
 #include "cuqat/scalar/element.hpp"
-#include "cuqat/scalar/entropy.hpp"
 #include "cuqat/scalar/percentile_rank.hpp"
 #include "cuqat/scalar/range_to_scale.hpp"
 #include "cuqat/scalar/squared_error.hpp"
@@ -117,6 +116,11 @@ __device__ inline Range widest_range(const CalibrationTables& tables, bool symme
   const double least = sorted.value[0];
   const double largest = sorted.value[sorted.size - 1];
   return {symmetric ? -largest : (least < 0.0 ? least : 0.0), largest > 0.0 ? largest : 0.0};
+}
+
+__device__ inline double largest_magnitude(const CalibrationTables& tables) {
+  const int size = tables.magnitudes.size;
+  return size > 0 ? tables.magnitudes.value[size - 1] : 0.0;
 }
 
 __device__ inline Range range_of(const Range& widest, scalar::RangeEnds ends) {
@@ -301,6 +305,8 @@ __global__ void candidate_cost_kernel(CalibrationState* state, RangeRule rule, Q
       sorted.squared_error(shared.inside_end, sorted.size, ladder.value(ladder.last()));
 }
 
+namespace detail {
+
 /// Puts a range among the finalists, as the compute type has it.
 template <typename C>
 __device__ inline void add_finalist(CalibrationSearch& search, double low, double high) {
@@ -309,6 +315,23 @@ __device__ inline void add_finalist(CalibrationSearch& search, double low, doubl
                              static_cast<double>(static_cast<C>(high))};
   search.errors[number] = {};
 }
+
+/// The only finalist: a range cut to what was observed; [0, 0] where that is nothing.
+template <typename C>
+__device__ inline void add_observed_finalist(CalibrationState* state, C low, C high) {
+  const Statistics& statistics = state->tables.statistics;
+  state->search.num_finalists = 0;
+  if (statistics.finite() == 0) {
+    add_finalist<C>(state->search, 0.0, 0.0);
+    return;
+  }
+  const auto least = static_cast<double>(low);
+  const auto largest = static_cast<double>(high);
+  add_finalist<C>(state->search, least > statistics.min ? least : statistics.min,
+                  largest < statistics.max ? largest : statistics.max);
+}
+
+}  // namespace detail
 
 /// One block: the best candidates by cost, of equals the widest; those that cost no more than
 /// rounding may be off.
@@ -322,7 +345,7 @@ __global__ void search_finalists_kernel(CalibrationState* state, SearchRule rule
   const Range widest = detail::widest_range(state->tables, rule.symmetric);
   if (threadIdx.x == 0) search.num_finalists = 0;
   if (widest.low == 0.0 && widest.high == 0.0) {
-    if (threadIdx.x == 0) add_finalist<C>(search, 0.0, 0.0);
+    if (threadIdx.x == 0) detail::add_finalist<C>(search, 0.0, 0.0);
     return;
   }
   int chosen[kMaxFinalists] = {-1, -1, -1, -1};
@@ -350,7 +373,7 @@ __global__ void search_finalists_kernel(CalibrationState* state, SearchRule rule
     if (candidate[best].cost(rule.clipping_weight) > least * (1.0 + kRoundingSlack)) break;
     if (threadIdx.x == 0) {
       const Range range = detail::range_of(widest, candidate[best].ends);
-      add_finalist<C>(search, range.low, range.high);
+      detail::add_finalist<C>(search, range.low, range.high);
     }
 #pragma unroll
     for (int i = 0; i < kMaxFinalists; ++i) {
@@ -366,7 +389,7 @@ __global__ void minmax_finalist_kernel(CalibrationState* state) {
   const Statistics& statistics = state->tables.statistics;
   const bool any = statistics.finite() > 0;
   search.num_finalists = 0;
-  add_finalist<C>(search, any ? statistics.min : 0.0, any ? statistics.max : 0.0);
+  detail::add_finalist<C>(search, any ? statistics.min : 0.0, any ? statistics.max : 0.0);
 }
 
 /// The value of a rank below the number of elements.
@@ -393,111 +416,15 @@ __global__ void percentile_finalist_kernel(CalibrationState* state, bool symmetr
   const std::int64_t n = tables.statistics.finite();
   search.num_finalists = 0;
   if (n == 0) {
-    add_finalist<C>(search, 0.0, 0.0);
+    detail::add_finalist<C>(search, 0.0, 0.0);
   } else if (symmetric) {
     const double amax = order_statistic(tables.magnitudes, scalar::percentile_rank(n, percentile));
-    add_finalist<C>(search, -amax, amax);
+    detail::add_finalist<C>(search, -amax, amax);
   } else {
-    add_finalist<C>(search,
-                    order_statistic(tables.values, scalar::low_percentile_rank(n, percentile)),
-                    order_statistic(tables.values, scalar::high_percentile_rank(n, percentile)));
+    detail::add_finalist<C>(
+        search, order_statistic(tables.values, scalar::low_percentile_rank(n, percentile)),
+        order_statistic(tables.values, scalar::high_percentile_rank(n, percentile)));
   }
-}
-
-/// Shared memory of the block that counts bins.
-struct BinStorage {
-  unsigned long long bin[kEntropyBins];
-  double c_log_c[kEntropyBins];
-};
-
-/// One block: bins of the magnitudes over [0, amax], and their sums. An f32 amax: times the number
-/// of bins, a power of two, and divided, a magnitude is rounded once, and never up to a whole
-/// number.
-__global__ void __launch_bounds__(kDistributionThreads)
-    entropy_bins_kernel(CalibrationState* state) {
-  constexpr int kRun = static_cast<int>(scalar::kEntropyRun);
-  auto& shared = shared_storage<BinStorage>();
-  CalibrationSearch& search = state->search;
-  const Distribution& magnitudes = state->tables.magnitudes;
-  const int thread = static_cast<int>(threadIdx.x);
-  for (int i = thread; i < kEntropyBins; i += kDistributionThreads) shared.bin[i] = 0;
-  __syncthreads();
-  const double amax = magnitudes.size > 0 ? magnitudes.value[magnitudes.size - 1] : 0.0;
-  for (int i = thread; i < magnitudes.size && amax > 0.0; i += kDistributionThreads) {
-    const int bin = static_cast<int>(magnitudes.value[i] * kEntropyBins / amax);
-    atomicAdd(&shared.bin[bin < kEntropyBins ? bin : kEntropyBins - 1],
-              static_cast<unsigned long long>(magnitudes.count(i)));
-  }
-  __syncthreads();
-  // Zeros and near-zeros say nothing about the range: the first bin takes its neighbour's count.
-  if (thread == 0) shared.bin[0] = shared.bin[1];
-  __syncthreads();
-  for (int i = thread; i < kEntropyBins; i += kDistributionThreads) {
-    shared.c_log_c[i] = scalar::x_log_x(static_cast<double>(shared.bin[i]));
-  }
-  __syncthreads();
-  if (thread < kEntropyBins / kRun) {
-    double run = 0.0;
-    for (int i = thread * kRun; i < (thread + 1) * kRun; ++i) {
-      run += shared.c_log_c[i];
-      shared.c_log_c[i] = run;
-    }
-  }
-  __syncthreads();
-  if (thread == 0) {
-    unsigned long long count = 0;
-    std::uint32_t non_empty = 0;
-    double runs = 0.0;
-    search.count_before[0] = search.non_empty_before[0] = 0;
-    search.c_log_c_before[0] = 0.0;
-    for (int i = 0; i < kEntropyBins; ++i) {
-      if (i % kRun == 0 && i > 0) runs += shared.c_log_c[i - 1];
-      count += shared.bin[i];
-      non_empty += shared.bin[i] != 0 ? 1u : 0u;
-      search.count_before[i + 1] = count;
-      search.non_empty_before[i + 1] = non_empty;
-      search.c_log_c_before[i + 1] = runs + shared.c_log_c[i];
-    }
-  }
-}
-
-/// A thread for each candidate.
-__global__ void entropy_divergence_kernel(CalibrationState* state, int num_levels) {
-  CalibrationSearch& search = state->search;
-  const int kept = kFirstEntropyCandidate + static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (kept > kEntropyBins) return;
-  static_assert(sizeof(unsigned long long) == sizeof(std::uint64_t));
-  const scalar::EntropyPrefixes prefix{reinterpret_cast<const std::uint64_t*>(search.count_before),
-                                       search.non_empty_before, search.c_log_c_before};
-  search.divergence[kept] = scalar::modelopt_divergence(
-      prefix, kEntropyBins, static_cast<std::size_t>(kept), static_cast<std::size_t>(num_levels));
-}
-
-/// One block: the last candidate of least divergence, cut to what was observed.
-template <typename C>
-__global__ void entropy_finalist_kernel(CalibrationState* state) {
-  auto& shared = shared_storage<int[kPlanThreads]>();
-  CalibrationSearch& search = state->search;
-  const Statistics& statistics = state->tables.statistics;
-  constexpr int kFirst = kFirstEntropyCandidate;
-  const int last_least =
-      kFirst + detail::first_of(shared, kEntropyBins + 1 - kFirst, [&](int a, int b) {
-        const double divergence_a = search.divergence[kFirst + a];
-        const double divergence_b = search.divergence[kFirst + b];
-        return divergence_a != divergence_b ? divergence_a < divergence_b : a > b;
-      });
-  if (threadIdx.x != 0) return;
-  search.num_finalists = 0;
-  if (statistics.finite() == 0) {
-    add_finalist<C>(search, 0.0, 0.0);
-    return;
-  }
-  const Distribution& magnitudes = state->tables.magnitudes;
-  const double amax = magnitudes.value[magnitudes.size - 1];
-  const auto threshold = static_cast<double>(
-      static_cast<C>(amax * (static_cast<double>(last_least) / double{kEntropyBins})));
-  add_finalist<C>(search, statistics.min > -threshold ? statistics.min : -threshold,
-                  statistics.max < threshold ? statistics.max : threshold);
 }
 
 /// Exact errors of the finalists, who have every kMaxFinalists-th block each. Of one nothing is
@@ -512,7 +439,7 @@ __global__ void finalist_errors_kernel(CalibrationState* state, RangeRule rule, 
   __syncthreads();
   const Distribution& values = state->tables.values;
   const auto scale = detail::scale_of<C>(search.finalist[number], rule);
-  const double amax = state->tables.magnitudes.value[state->tables.magnitudes.size - 1];
+  const double amax = detail::largest_magnitude(state->tables);
   const double amax_reciprocal = 1.0 / amax;
   const double rounding_reciprocal =
       1.0 / scalar::rounding_unit(rule.quantizer.format, static_cast<double>(scale.scale), amax);
@@ -546,7 +473,7 @@ __global__ void choose_finalist_kernel(const CalibrationState* state, RangeRule 
   const CalibrationTables& tables = state->tables;
   Range best = search.finalist[0];
   if (search.num_finalists > 1) {
-    const double amax = tables.magnitudes.value[tables.magnitudes.size - 1];
+    const double amax = detail::largest_magnitude(tables);
     double least = scalar::from_bits(scalar::FloatTraits<double>::kInfinity);
     for (int i = 0; i < search.num_finalists; ++i) {
       const auto scale = detail::scale_of<C>(search.finalist[i], rule);

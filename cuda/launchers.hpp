@@ -138,8 +138,7 @@ void launch_add_counts(std::int64_t n, const std::uint64_t* from, std::uint64_t*
 std::size_t calibration_state_bytes();
 /// From the counts to what the methods ask. The dtype is bf16 or f16.
 void launch_calibration_tables(DType dtype, void* state, const LaunchTarget& target);
-/// One method's scale, from the tables. The method is not kEntropy in another dialect than
-/// modelopt's.
+/// One method's scale, from the tables. The method is not kEntropy in the original's dialect.
 void launch_calibration(const CalibrationOptions& options, const Quantizer& quantizer, void* state,
                         const ScaleOutput& output, const LaunchTarget& target);
 

@@ -58,9 +58,8 @@ class DeviceCalibrationCollector {
   /// Values: as CalibrationCollector::compute; 1 and 0 where nothing finite was observed.
   /// Order:  on the stream, 3 to 23 kernels.
   /// Agrees: bit for bit with the host.
-  /// @throws InvalidArgument for options that do not fit together, an entropy dialect other than
-  ///         kModelopt (the host answers those), scales as minmax_scales; CudaError where a launch
-  ///         fails.
+  /// @throws InvalidArgument for options that do not fit together, the entropy dialect kOriginal
+  ///         (the host answers it), scales as minmax_scales; CudaError where a launch fails.
   void compute(const CalibrationOptions& method, const DeviceScales& scales,
                const DeviceContext& context, StreamRef stream);
 

@@ -80,9 +80,9 @@ void DeviceCalibrationCollector::compute(const CalibrationOptions& method,
                                          const DeviceScales& scales, const DeviceContext& context,
                                          StreamRef stream) {
   calibration::check(method);
-  if (method.method == CalibMethod::kEntropy && method.dialect != EntropyDialect::kModelopt) {
+  if (method.method == CalibMethod::kEntropy && method.dialect == EntropyDialect::kOriginal) {
     detail::throw_invalid("method.dialect", to_string(method.dialect),
-                          "modelopt on the device; to_host() answers the others");
+                          "modelopt or onnxruntime on the device; to_host() answers it");
   }
   const Quantizer quantizer = calibration::quantizer_of(method);
   const gpu::ScaleOutput output =
