@@ -46,9 +46,8 @@ inline const std::vector<bfloat16>& normal_period() {
   return kPeriod;
 }
 
-/// `count` normal numbers in device memory, by copies of ever longer parts.
-inline DeviceBuffer normal_matrix(std::int64_t count) {
-  const std::vector<bfloat16>& period = normal_period();
+/// `count` elements in device memory that repeat the period, by copies of ever longer parts.
+inline DeviceBuffer repeated(const std::vector<bfloat16>& period, std::int64_t count) {
   DeviceBuffer buffer(count * kElementBytes);
   std::int64_t done =
       std::min(buffer.size_bytes(), static_cast<std::int64_t>(period.size()) * kElementBytes);
@@ -62,6 +61,8 @@ inline DeviceBuffer normal_matrix(std::int64_t count) {
   }
   return buffer;
 }
+
+inline DeviceBuffer normal_matrix(std::int64_t count) { return repeated(normal_period(), count); }
 
 inline Statistics statistics_of_normal_matrix(std::int64_t count) {
   const std::vector<bfloat16>& period = normal_period();

@@ -12,7 +12,8 @@ import sys
 REGISTERS = 65536  # of a multiprocessor
 REGISTER_UNIT = 256  # that a warp gets its registers in
 MAX_WARPS = 64
-WARPS_OF_A_BLOCK = 8
+MAX_BLOCKS = 32
+WARPS_OF_A_BLOCK = 8  # of those that OTHER_WARPS does not have
 ENTRY = re.compile(r"Compiling entry function '(\w+)'[\s\S]*?Used (\d+) registers")
 
 # The instantiations of a kernel that are shown are those for the first of these types it has.
@@ -25,29 +26,58 @@ SHOWN_WITH_E4M3 = {"quantize_kernel", "quantize_transposed_kernel"}
 
 # With elements of two bytes, as the heads of cuda/*.cuh say.
 BYTES_AN_ELEMENT = {
+    "add_counts_kernel": "none: 24 a count",
     "amax_history_kernel": "a scale: 8 and the history",
     "backward_from_mask_kernel": "4 1/8",
+    "candidate_cost_kernel": "the tables",
+    "choose_finalist_kernel": "few: a thread",
     "dequantize_kernel": "3",
     "dequantize_nibbles_kernel": "2 1/2",
+    "distribution_kernel": "the counts, thrice",
     "dynamic_quantize_by_blocks_kernel": "2 and the output",
     "dynamic_quantize_by_lanes_kernel": "2 and the output",
+    "entropy_bins_kernel": "the tables",
+    "entropy_divergence_kernel": "the bins",
+    "entropy_finalist_kernel": "the divergences",
     "fake_quantize_backward_kernel": "6",
     "fake_quantize_batch_kernel": "4; with mask 4 1/8",
     "fake_quantize_kernel": "4; with mask 4 1/8",
+    "finalist_errors_kernel": "the tables",
+    "key_histogram_kernel": "2",
     "learned_scale_kernel": "6",
     "learned_scale_strip_kernel": "6",
+    "minmax_finalist_kernel": "few: a thread",
     "minmax_scales_kernel": "few: a thread a scale",
     "moving_average_kernel": "few: a thread a scale",
+    "percentile_finalist_kernel": "few: a thread",
+    "plan_round_kernel": "the candidates",
     "quantize_kernel": "3",
     "quantize_nibbles_kernel": "2 1/2",
     "quantize_transposed_kernel": "4; transpose alone 3",
     "scale_statistics_kernel": "2",
     "scale_statistics_start_kernel": "none: 56 a scale",
     "scale_statistics_strip_kernel": "2",
+    "search_finalists_kernel": "the candidates",
+    "signed_entropy_bins_kernel": "the tables",
     "statistics_kernel": "2",
     "sum_round_kernel": "none: 16 a sum",
+    "window_divergence_kernel": "the bins",
+    "window_finalist_kernel": "the divergences",
     "zero_clipped_kernel": "1/8; a sector where clipped",
 }
+
+OTHER_WARPS = {
+    "choose_finalist_kernel": 1,
+    "distribution_kernel": 32,
+    "entropy_bins_kernel": 32,
+    "entropy_divergence_kernel": 2,
+    "key_histogram_kernel": 32,
+    "minmax_finalist_kernel": 1,
+    "percentile_finalist_kernel": 1,
+    "signed_entropy_bins_kernel": 32,
+}
+# Shared memory that the launch asks for leaves room for one block.
+ONE_BLOCK = {"key_histogram_kernel"}
 
 
 def without_parameters(function: str) -> str:
@@ -111,11 +141,16 @@ def shown(kernels: list[Kernel]) -> list[Kernel]:
     return sorted(chosen, key=lambda kernel: kernel.label)
 
 
-def blocks_at_once(registers: int) -> int:
-    of_a_warp = -(-registers * 32 // REGISTER_UNIT) * REGISTER_UNIT
+def blocks_at_once(kernel: Kernel) -> tuple[int, int]:
+    """Blocks, and their warps."""
+    of_a_warp = -(-kernel.registers * 32 // REGISTER_UNIT) * REGISTER_UNIT
     # Registers lie in four parts, a warp in one of them.
     warps = min(REGISTERS // 4 // of_a_warp * 4, MAX_WARPS)
-    return warps // WARPS_OF_A_BLOCK
+    warps_of_a_block = OTHER_WARPS.get(kernel.template, WARPS_OF_A_BLOCK)
+    blocks = min(warps // warps_of_a_block, MAX_BLOCKS)
+    if kernel.template in ONE_BLOCK:
+        blocks = 1
+    return blocks, blocks * warps_of_a_block
 
 
 def read_kernels(folder: pathlib.Path) -> list[Kernel]:
@@ -138,9 +173,9 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for template, kernels in sorted(of_template.items()):
         for kernel in shown(kernels):
-            blocks = blocks_at_once(kernel.registers)
+            blocks, warps = blocks_at_once(kernel)
             print(f"| `{kernel.label}` | {BYTES_AN_ELEMENT[template]} | {kernel.registers} "
-                  f"| {blocks} | {blocks * WARPS_OF_A_BLOCK} |")
+                  f"| {blocks} | {warps} |")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,139 @@
+// Rows 8 and 11: key histograms of easy and of hard data, and a whole calibration.
+#include <cuqat/device_calibration.hpp>
+#include <cuqat/device_histogram.hpp>
+
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "matrix.hpp"
+#include "measure.hpp"
+
+namespace {
+
+using namespace cuqat;         // NOLINT(google-build-using-namespace)
+using namespace cuqat::bench;  // NOLINT(google-build-using-namespace)
+
+using Period = std::vector<bfloat16>;
+
+/// The normal numbers with `change` made to each pattern.
+template <typename Change>
+Period changed(const Change& change) {
+  Period period = normal_period();
+  for (bfloat16& element : period) element = {change(element.bits)};
+  return period;
+}
+
+Period relu() {
+  return changed([](std::uint16_t bits) -> std::uint16_t { return bits >> 15 != 0 ? 0 : bits; });
+}
+Period constant() {
+  return changed([](std::uint16_t) -> std::uint16_t { return 0x3f80; });
+}
+/// 1 and -0.5 at random: by the lowest bit of the significand.
+Period two_values() {
+  return changed(
+      [](std::uint16_t bits) -> std::uint16_t { return bits % 2 != 0 ? 0x3f80 : 0xbf00; });
+}
+
+/// Of `count` elements that repeat the period.
+std::vector<std::uint64_t> expected_counts(const Period& period, std::int64_t count) {
+  const auto length = static_cast<std::int64_t>(period.size());
+  const auto count_keys = [&](std::int64_t n) {
+    std::vector<std::uint64_t> counts(kNumKeys);
+    accumulate_key_histogram(ConstTensorView(period.data(), Shape{n}),
+                             std::span<std::uint64_t, kNumKeys>(counts));
+    return counts;
+  };
+  std::vector<std::uint64_t> all = count_keys(count % length);
+  const std::vector<std::uint64_t> whole = count_keys(length);
+  for (std::size_t key = 0; key < kNumKeys; ++key) {
+    all[key] += whole[key] * static_cast<std::uint64_t>(count / length);
+  }
+  return all;
+}
+
+class Counting : public Operation {
+ public:
+  Counting(Period period, std::int64_t count, int num_sets)
+      : period_(std::move(period)),
+        count_(count),
+        counts_(static_cast<std::int64_t>(kNumKeys * sizeof(std::uint64_t))) {
+    for (int i = 0; i < num_sets; ++i) x_.push_back(repeated(period_, count));
+  }
+
+  void run(int set, cudaStream_t stream) const override {
+    require(
+        cudaMemsetAsync(counts_.as(), 0, static_cast<std::size_t>(counts_.size_bytes()), stream));
+    const ConstDeviceTensorView x(x_[static_cast<std::size_t>(set)].as(), DType::kBF16,
+                                  Shape{count_});
+    accumulate_key_histogram(x, {counts_.as<std::uint64_t>(), kNumKeys}, context_, stream);
+  }
+
+  [[nodiscard]] std::string difference(int) const override {
+    return bench::difference("the counts", counts_, 0, expected_counts(period_, count_));
+  }
+
+ private:
+  Period period_;
+  std::int64_t count_;
+  DeviceBuffer counts_;
+  DeviceContext context_;
+  std::vector<DeviceBuffer> x_;
+};
+
+/// One batch observed, and the scale of least squared error.
+class Calibrating : public Operation {
+ public:
+  Calibrating(std::int64_t count, int num_sets)
+      : count_(count), scale_(std::vector<float>{-1.0f}), collector_(DType::kBF16, context_) {
+    for (int i = 0; i < num_sets; ++i) x_.push_back(normal_matrix(count));
+  }
+
+  void run(int set, cudaStream_t stream) const override {
+    collector_.reset(context_, stream);
+    collector_.observe({x_[static_cast<std::size_t>(set)].as(), DType::kBF16, Shape{count_}},
+                       context_, stream);
+    collector_.compute(kMethod, {{scale_.as<float>(), Shape{1}}, {}}, context_, stream);
+  }
+
+  [[nodiscard]] std::string difference(int) const override {
+    const std::vector<std::uint64_t> counts = expected_counts(normal_period(), count_);
+    const auto host = CalibrationCollector::of_key_histogram(
+        DType::kBF16, std::span<const std::uint64_t, kNumKeys>(counts));
+    const std::vector<float> expected = {static_cast<float>(host.compute(kMethod).params.scale[0])};
+    return bench::difference("the scale", scale_, 0, expected);
+  }
+
+ private:
+  static constexpr CalibrationOptions kMethod{.method = CalibMethod::kMse};
+
+  std::int64_t count_;
+  DeviceBuffer scale_;
+  DeviceContext context_;
+  mutable DeviceCalibrationCollector collector_;
+  std::vector<DeviceBuffer> x_;
+};
+
+Traffic one_read(std::int64_t count) { return {kElementBytes * count, 0}; }
+
+const bool kRegistered = [] {
+  const std::pair<const char*, Period (*)()> kinds[] = {{"normal", [] { return normal_period(); }},
+                                                        {"ReLU", relu},
+                                                        {"constant", constant},
+                                                        {"two values", two_values}};
+  for (const auto& kind : kinds) {
+    register_row({std::string("8 key histogram bf16 ") + kind.first, one_read,
+                  [make = kind.second](std::int64_t count, int num_sets) {
+                    return std::make_unique<Counting>(make(), count, num_sets);
+                  }});
+  }
+  register_row({"11 calibration bf16 mse", one_read, [](std::int64_t count, int num_sets) {
+                  return std::make_unique<Calibrating>(count, num_sets);
+                }});
+  return true;
+}();
+
+}  // namespace
