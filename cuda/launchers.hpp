@@ -123,6 +123,13 @@ void launch_amax_history(DType compute, std::int64_t n, const Statistics* batch,
                          const Quantizer& quantizer, const ScaleOutput& scales,
                          const LaunchTarget& target);
 
+/// y = x / scale or x * scale. y may be x.
+void launch_scale_elements(const DeviceScaledTensor& tensor, const void* x, void* y, bool divides,
+                           const LaunchTarget& target);
+void launch_equalization_factors(std::int64_t n, const Statistics* activations,
+                                 const Statistics* weights, double alpha, float* factors,
+                                 const LaunchTarget& target);
+
 void launch_statistics(DType dtype, std::int64_t count, const void* x, Statistics* result,
                        const LaunchTarget& target);
 

@@ -4,6 +4,7 @@
 #include "cuqat/backend.hpp"
 #include "cuqat/calibration.hpp"
 #include "cuqat/dynamic_quant.hpp"
+#include "cuqat/equalization.hpp"
 #include "cuqat/error.hpp"
 #include "cuqat/fake_quant.hpp"
 #include "cuqat/format.hpp"

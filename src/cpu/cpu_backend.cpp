@@ -70,6 +70,10 @@ constexpr detail::OperationTable make_table(const char* instruction_set) {
              std::uint8_t* codes_transposed) {
             quantize_transposed(kKernels(), tensor, x, codes, codes_transposed);
           },
+      .scale_elements = [](const ScaledTensor& tensor, const void* x, void* y,
+                           bool divides) { scale_elements(kKernels(), tensor, x, y, divides); },
+      .product_error = [](const detail::ProductError& products, double* error,
+                          double* signal) { product_error(kKernels(), products, error, signal); },
   };
 }
 

@@ -114,6 +114,17 @@ struct PrefixMatch {
   int shift;  ///< Bits below the prefix; at least 16.
 };
 
+/// A product of some rows of x, [rows, inputs], and of some columns of a matrix whose rows are
+/// `w_stride` long.
+struct ProductTile {
+  const double* x;
+  std::int64_t rows;
+  std::int64_t inputs;
+  const double* w;
+  std::int64_t w_stride;
+  std::int64_t outputs;
+};
+
 /// The kernels of one instruction set. Pointers to tensors may have any alignment. Outputs may be
 /// inputs where the public functions allow it.
 struct Kernels {
@@ -160,6 +171,11 @@ struct Kernels {
   /// Counts the 16 bits after the prefix of the elements (4 or 8 bytes) that match it.
   void (*count_matching)(std::size_t element_bytes, const PrefixMatch&, const void* x,
                          std::int64_t n, std::uint64_t* counts);
+  /// y = x / scale or x * scale.
+  void (*scale_elements)(DType, const TileScale&, const void* x, void* y, std::int64_t n,
+                         bool divides);
+  /// y of [rows, outputs] becomes the product, the inputs added one after the other.
+  void (*product_tile)(const ProductTile&, double* y);
   /// Copies past the caches. stream_fence orders the copies before what this thread writes later.
   void (*stream)(void* to, const void* from, std::size_t bytes);
   void (*stream_fence)();

@@ -34,5 +34,9 @@ void order_statistics(const Kernels& kernels, std::span<const ConstTensorView> b
                       int num_threads);
 void quantize_transposed(const Kernels& kernels, const detail::ScaledTensor& tensor, const void* x,
                          std::uint8_t* codes, std::uint8_t* codes_transposed);
+void scale_elements(const Kernels& kernels, const detail::ScaledTensor& tensor, const void* x,
+                    void* y, bool divides);
+void product_error(const Kernels& kernels, const detail::ProductError& products, double* error,
+                   double* signal);
 
 }  // namespace cuqat::cpu

@@ -3,6 +3,7 @@
 
 #include "cuqat/device_calibration.hpp"
 #include "cuqat/device_dynamic_quant.hpp"
+#include "cuqat/device_equalization.hpp"
 #include "cuqat/device_fake_quant.hpp"
 #include "cuqat/device_fake_quant_batch.hpp"
 #include "cuqat/device_histogram.hpp"
@@ -132,6 +133,19 @@ void DeviceCalibrationCollector::compute(const CalibrationOptions&, const Device
   unavailable();
 }
 CalibrationCollector DeviceCalibrationCollector::to_host(const DeviceContext&, StreamRef) const {
+  unavailable();
+}
+
+void equalization_factors(DeviceSpan<const Statistics>, DeviceSpan<const Statistics>, double,
+                          DeviceTensorView, const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void divide_channels(ConstDeviceTensorView, int, ConstDeviceTensorView, DeviceTensorView,
+                     const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void multiply_channels(ConstDeviceTensorView, int, ConstDeviceTensorView, DeviceTensorView,
+                       const DeviceContext&, StreamRef) {
   unavailable();
 }
 

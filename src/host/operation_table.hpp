@@ -28,6 +28,18 @@ struct ScaledTensor {
   int num_threads = 1;  ///< At least 1.
 };
 
+/// Two products that are compared.
+struct ProductError {
+  const double* x;
+  const double* xq;
+  const double* w_transposed;
+  const double* wq_transposed;
+  std::int64_t rows;
+  std::int64_t inputs;
+  std::int64_t outputs;
+  int num_threads;
+};
+
 struct OperationTable {
   const char* name;
   const char* instruction_set;
@@ -59,6 +71,11 @@ struct OperationTable {
   /// x has rank 2. Codes a byte each; codes may be null.
   void (*quantize_transposed)(const ScaledTensor&, const void* x, std::uint8_t* codes,
                               std::uint8_t* codes_transposed);
+  /// y = x / scale or x * scale. The quantizer and the zero points mean nothing. y may be x.
+  void (*scale_elements)(const ScaledTensor&, const void* x, void* y, bool divides);
+  /// Adds to *error the squares of x w^T - xq wq^T, and to *signal those of x w^T. All are f64,
+  /// x and xq [rows, inputs], w and wq transposed to [inputs, outputs].
+  void (*product_error)(const ProductError&, double* error, double* signal);
 };
 
 }  // namespace cuqat::detail

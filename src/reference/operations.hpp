@@ -29,5 +29,7 @@ void order_statistics(std::span<const ConstTensorView> batches, OrderBy order,
                       std::span<const std::int64_t> ranks, double* result, int num_threads);
 void quantize_transposed(const detail::ScaledTensor& tensor, const void* x, std::uint8_t* codes,
                          std::uint8_t* codes_transposed);
+void scale_elements(const detail::ScaledTensor& tensor, const void* x, void* y, bool divides);
+void product_error(const detail::ProductError& products, double* error, double* signal);
 
 }  // namespace cuqat::reference

@@ -18,7 +18,9 @@ const detail::OperationTable& operations() noexcept {
                                                  accumulate_key_histogram,
                                                  accumulate_linear_histogram,
                                                  order_statistics,
-                                                 quantize_transposed};
+                                                 quantize_transposed,
+                                                 scale_elements,
+                                                 product_error};
   return kTable;
 }
 

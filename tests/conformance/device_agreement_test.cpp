@@ -34,6 +34,7 @@ constexpr std::size_t kStatistics = 6;
 constexpr std::size_t kBackwardFromMask = 4;
 constexpr std::size_t kKeyHistogram = 8;
 constexpr std::size_t kQuantizeTransposed = 11;
+constexpr std::size_t kScaleElements = 12;
 
 using Parameter = std::tuple<std::size_t, Format, DType, Family>;
 
@@ -93,6 +94,12 @@ INSTANTIATE_TEST_SUITE_P(
                      testing::ValuesIn(kDTypes),
                      testing::Values(Family::kTensor, Family::kChannel, Family::kGroup)),
     name_of);
+INSTANTIATE_TEST_SUITE_P(ChannelOperations, Device,
+                         testing::Combine(testing::Values(kScaleElements),
+                                          testing::Values(Format::kInt8),
+                                          testing::ValuesIn(kDTypes),
+                                          testing::Values(Family::kChannel)),
+                         name_of);
 INSTANTIATE_TEST_SUITE_P(KeyHistograms, Device,
                          testing::Combine(testing::Values(kKeyHistogram),
                                           testing::Values(Format::kInt8),

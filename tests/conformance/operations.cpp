@@ -253,6 +253,18 @@ Outputs run_order_statistics(Table table, const CaseData& data, const Placement&
   return work.finish();
 }
 
+Outputs run_scale_elements(Table table, const CaseData& data, const Placement& placement) {
+  Workspace work(placement);
+  const std::byte* x = work.input(data.x());
+  for (const bool divides : {true, false}) {
+    const std::string name = divides ? "x / scale" : "x * scale";
+    table->scale_elements(data.scaled(), x, work.output(name, data.x().size()), divides);
+    std::byte* in_place = work.output(name + " in place", data.x());
+    table->scale_elements(data.scaled(), in_place, in_place, divides);
+  }
+  return work.finish();
+}
+
 Outputs run_quantize_transposed(Table table, const CaseData& data, const Placement& placement) {
   Workspace work(placement);
   const std::byte* x = work.input(data.x());

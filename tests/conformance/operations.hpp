@@ -44,6 +44,7 @@ Outputs run_linear_histogram(Table table, const CaseData& data, const Placement&
 Outputs run_order_statistics(Table table, const CaseData& data, const Placement& placement);
 /// As a matrix that has the case's scales; nothing where there is none, as for a middle channel.
 Outputs run_quantize_transposed(Table table, const CaseData& data, const Placement& placement);
+Outputs run_scale_elements(Table table, const CaseData& data, const Placement& placement);
 
 inline constexpr std::array kOperations = {
     Operation{"quantize", run_quantize},
@@ -57,7 +58,8 @@ inline constexpr std::array kOperations = {
     Operation{"key_histogram", run_key_histogram},
     Operation{"linear_histogram", run_linear_histogram},
     Operation{"order_statistics", run_order_statistics},
-    Operation{"quantize_transposed", run_quantize_transposed}};
+    Operation{"quantize_transposed", run_quantize_transposed},
+    Operation{"scale_elements", run_scale_elements}};
 
 /// Empty where both are the same bytes, else where they first differ.
 std::string first_difference(const Outputs& expected, const Outputs& actual);

@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "cuqat/device_equalization.hpp"
 #include "cuqat/device_fake_quant.hpp"
 #include "cuqat/device_histogram.hpp"
 #include "cuqat/device_statistics.hpp"
@@ -289,6 +290,26 @@ void run_statistics(const ScaledTensor& tensor, const void* x, Statistics* resul
   device_result.copy_back(result);
 }
 
+/// Of channels only: device functions know no other factors.
+void run_scale_elements(const ScaledTensor& tensor, const void* x, void* y, bool divides) {
+  const DeviceScales scales(tensor);
+  const DeviceCopy own_x(x, x == y ? 0 : tensor_bytes(tensor));
+  DeviceCopy device_y(y, tensor_bytes(tensor));
+  const DeviceCopy& device_x = x == y ? device_y : own_x;
+  run_on_device([&] {
+    const int axis = tensor.granularity.axis;
+    const ConstDeviceTensorView factors = scales.params().scale;
+    if (divides) {
+      divide_channels(view(device_x, tensor), axis, factors, view(device_y, tensor), context(),
+                      stream());
+    } else {
+      multiply_channels(view(device_x, tensor), axis, factors, view(device_y, tensor), context(),
+                        stream());
+    }
+  });
+  device_y.copy_back(y);
+}
+
 /// With the statistics in the same read, and without.
 void accumulate_key_histogram(DType dtype, std::int64_t count, const void* x, std::uint64_t* counts,
                               int) {
@@ -331,6 +352,7 @@ Table device_table() {
     table.statistics = run_statistics;
     table.accumulate_key_histogram = accumulate_key_histogram;
     table.quantize_transposed = run_quantize_transposed;
+    table.scale_elements = run_scale_elements;
     return table;
   }();
   return &kTable;

@@ -41,6 +41,10 @@ void linear_bins(DType dtype, const LinearBins& layout, const void* x, std::int6
 void count_matching(std::size_t element_bytes, const PrefixMatch& match, const void* x,
                     std::int64_t n, std::uint64_t* counts);
 
+void scale_elements(DType dtype, const TileScale& scale, const void* x, void* y, std::int64_t n,
+                    bool divides);
+void product_tile(const ProductTile& tile, double* y);
+
 void stream(void* to, const void* from, std::size_t bytes);
 void stream_fence();
 

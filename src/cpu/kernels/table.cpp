@@ -22,6 +22,8 @@ const Kernels& kernels() noexcept {
       .count_keys = count_keys,
       .linear_bins = linear_bins,
       .count_matching = count_matching,
+      .scale_elements = scale_elements,
+      .product_tile = product_tile,
       .stream = stream,
       .stream_fence = stream_fence,
   };

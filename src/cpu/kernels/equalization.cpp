@@ -1,0 +1,51 @@
+// Elements times or over their scales, and tiles of a product.
+#include "cpu/kernels/entry_points.hpp"
+#include "cpu/kernels/loop.hpp"
+
+namespace cuqat::cpu::CUQAT_ISA {
+
+namespace {
+
+template <typename T, bool kPerElement, bool kDivides>
+void scale_loop(const Scales<scalar::ComputeType<T>, kPerElement> scales, const void* x, void* y,
+                std::int64_t n) {
+  using C = scalar::ComputeType<T>;
+  CUQAT_INDEPENDENT
+  for (std::int64_t i = 0; i < n; ++i) {
+    const C value = scalar::load_compute(load<T>(x, i));
+    const C scaled = kDivides ? value / scales.scale(i) : value * scales.scale(i);
+    store<T>(y, i,
+             scalar::store_compute<T>(scalar::is_nan(scaled) ? scalar::quiet_nan<C>() : scaled));
+  }
+}
+
+}  // namespace
+
+void scale_elements(DType dtype, const TileScale& scale, const void* x, void* y, std::int64_t n,
+                    bool divides) {
+  with_type(dtype, [&](auto type) {
+    using T = typename decltype(type)::Type;
+    with_bool(scale.per_element, [&](auto per_element) {
+      constexpr bool kPerElement = decltype(per_element)::value;
+      const Scales<scalar::ComputeType<T>, kPerElement> scales(scale);
+      with_bool(divides, [&](auto division) {
+        scale_loop<T, kPerElement, decltype(division)::value>(scales, x, y, n);
+      });
+    });
+  });
+}
+
+void product_tile(const ProductTile& tile, double* y) {
+  for (std::int64_t i = 0; i < tile.rows * tile.outputs; ++i) y[i] = 0.0;
+  for (std::int64_t j = 0; j < tile.inputs; ++j) {
+    const double* const w = tile.w + j * tile.w_stride;
+    for (std::int64_t row = 0; row < tile.rows; ++row) {
+      const double x = tile.x[row * tile.inputs + j];
+      double* const sums = y + row * tile.outputs;
+      CUQAT_INDEPENDENT
+      for (std::int64_t i = 0; i < tile.outputs; ++i) sums[i] += x * w[i];
+    }
+  }
+}
+
+}  // namespace cuqat::cpu::CUQAT_ISA
