@@ -73,14 +73,13 @@ INSTANTIATE_TEST_SUITE_P(ScaledOperations, Backend,
                          name_of);
 
 // Factors are scales without a format.
-INSTANTIATE_TEST_SUITE_P(ScaledWithoutFormat, Backend,
-                         testing::Combine(testing::Values(std::size_t{12}),
-                                          testing::Values(Format::kInt8),
-                                          testing::ValuesIn(kDTypes),
-                                          testing::Values(Family::kTensor, Family::kChannel,
-                                                          Family::kGroup),
-                                          testing::ValuesIn(fast_tables())),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    ScaledWithoutFormat, Backend,
+    testing::Combine(testing::Values(std::size_t{12}), testing::Values(Format::kInt8),
+                     testing::ValuesIn(kDTypes),
+                     testing::Values(Family::kTensor, Family::kChannel, Family::kGroup),
+                     testing::ValuesIn(fast_tables())),
+    name_of);
 
 // Operations that know neither format nor scale.
 INSTANTIATE_TEST_SUITE_P(FlatOperations, Backend,
