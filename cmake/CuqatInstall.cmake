@@ -18,6 +18,13 @@ if(TARGET cuqat_mpi)
   install(EXPORT cuqat_mpi_targets NAMESPACE cuqat:: DESTINATION ${package_dir}
           FILE cuqat-mpi-targets.cmake)
 endif()
+if(TARGET cuqat_nccl)
+  install(TARGETS cuqat_nccl EXPORT cuqat_nccl_targets
+          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(EXPORT cuqat_nccl_targets NAMESPACE cuqat:: DESTINATION ${package_dir}
+          FILE cuqat-nccl-targets.cmake)
+endif()
 configure_package_config_file(cmake/cuqat-config.cmake.in
                               ${PROJECT_BINARY_DIR}/cuqat-config.cmake
                               INSTALL_DESTINATION ${package_dir})

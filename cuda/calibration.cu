@@ -1,11 +1,14 @@
-#include "calibration.cuh"
+#include "calibration_state.cuh"
 
 #include <type_traits>
 
+#include "clipping_search.cuh"
 #include "dispatch.hpp"
 #include "entropy.cuh"
+#include "finalists.cuh"
 #include "launch.hpp"
 #include "launchers.hpp"
+#include "window_entropy.cuh"
 
 namespace cuqat::gpu {
 namespace {

@@ -1,4 +1,4 @@
-// The launchers: each puts one kernel on the stream. Arguments have been checked.
+// The launchers: each puts its kernels on the stream. Arguments have been checked.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -207,7 +207,7 @@ __global__ void learned_scale_strip_kernel(ScaleTerms terms, Q quantizer, const 
 }
 
 /// A round over sums: a warp owns 4 096 of those of one scale. `shift` says of how many terms each
-/// is the sum: 2^shift. Where a tensor has no elements there are none, and the result is +0.
+/// is the sum: 2^shift. Where a tensor has no elements there are none, and the sums are +0.
 template <typename C>
 __global__ void sum_round_kernel(ScaleTerms terms, Divider by_scales, int shift, RoundSums from,
                                  RoundSums to, LearnedScaleResult result) {

@@ -82,12 +82,8 @@ class ScaleCursor {
   }
 
   __device__ C scale() const { return scale_; }
-  /// Where it stands in the array of scales.
-  __device__ std::int64_t index() const { return index_; }
   /// This and the next n - 1 elements share the scale.
   __device__ bool covers(int n) const { return map_.is_single || left_in_run_ >= n; }
-  /// The scales of these are the next ones of the array.
-  __device__ bool has_consecutive(int n) const { return map_.run_length == 1 && left_in_row_ >= n; }
   __device__ std::int32_t zero_point() const { return zero_point_; }
 
   /// To the next element, which must exist where it has another scale.

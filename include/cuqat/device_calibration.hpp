@@ -3,6 +3,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "cuqat/calibration.hpp"
 #include "cuqat/device_context.hpp"
@@ -72,5 +75,28 @@ class DeviceCalibrationCollector {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// Batches of one named layer in device memory.
+struct DeviceLayerActivations {
+  std::string name;
+  std::vector<ConstDeviceTensorView> batches;
+};
+
+/// Calibrates the outputs of one layer, with one scale: one read of each batch on the device, the
+/// answer and what it costs on the host.
+/// Shape:  batches of one dtype, bf16 or f16; without batches as without elements.
+/// Order:  allocates 5 MB of device memory, and waits for the stream.
+/// Agrees: bit for bit with calibrate_layer of the same batches on the host.
+/// @throws InvalidArgument for options that do not fit together, f32 and f64, batches of different
+///         dtypes, a pointer that the device cannot use; CudaError.
+CalibrationResult calibrate_layer(std::span<const ConstDeviceTensorView> layer_outputs,
+                                  const CalibrationOptions& method, const DeviceContext& context,
+                                  StreamRef stream);
+
+/// Calibrates every layer of a model, in the order given.
+/// Order, Agrees, @throws: as calibrate_layer.
+std::vector<QuantizationSpec> calibrate_model(std::span<const DeviceLayerActivations> layers,
+                                              const CalibrationOptions& method,
+                                              const DeviceContext& context, StreamRef stream);
 
 }  // namespace cuqat

@@ -97,7 +97,7 @@ void fake_quantize(ConstDeviceTensorView x, const DeviceQuantParams& params, Dev
                    StreamRef stream);
 
 /// dx = dy where x is not clipped, else +0: the straight-through gradient.
-/// Shape:  dy, x and dx alike, of one dtype; dx may be dy itself (in place).
+/// Shape:  dy, x and dx alike, of one dtype; dx may be dy or x itself (in place).
 /// Values: dy's bits, NaN included, where x is not clipped; +0 elsewhere, whatever dy is.
 /// Order:  on the stream.
 /// Agrees: bit for bit with every backend.

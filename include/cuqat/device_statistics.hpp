@@ -14,8 +14,9 @@ namespace cuqat {
 /// Values: as the host function.
 /// Order:  on the stream; it does not wait or allocate and uses the context's scratch memory.
 /// Agrees: bit for bit with every backend.
-/// @throws InvalidArgument for a pointer that the device cannot use or that is not aligned;
-///         CudaError where the launch fails.
+/// @throws InvalidArgument for a pointer that the device cannot use or that is not aligned, a
+/// result
+///         in memory that x uses; CudaError where the launch fails.
 void statistics(ConstDeviceTensorView x, Statistics* result, const DeviceContext& context,
                 StreamRef stream);
 

@@ -10,6 +10,8 @@ namespace cuqat::cli {
 
 /// The ranks share the work; rank 0 writes the answer.
 ExitCode calibrate_files(const CalibrateSettings& settings, const Ranks& ranks);
+/// The same from files, without saved statistics.
+ExitCode calibrate_data(const CalibrateSettings& settings, const Ranks& ranks);
 ExitCode merge_states(const MergeSettings& settings);
 ExitCode quantize_file(const QuantizeSettings& settings);
 ExitCode dequantize_file(const DequantizeSettings& settings);

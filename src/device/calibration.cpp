@@ -107,4 +107,27 @@ CalibrationCollector DeviceCalibrationCollector::to_host(const DeviceContext& co
                                                 std::span<const std::uint64_t, kNumKeys>(keys));
 }
 
+CalibrationResult calibrate_layer(std::span<const ConstDeviceTensorView> layer_outputs,
+                                  const CalibrationOptions& method, const DeviceContext& context,
+                                  StreamRef stream) {
+  calibration::check(method);
+  const DType dtype = layer_outputs.empty() ? DType::kBF16 : layer_outputs.front().dtype();
+  DeviceCalibrationCollector collector(dtype, context);
+  for (const ConstDeviceTensorView& batch : layer_outputs) {
+    collector.observe(batch, context, stream);
+  }
+  return collector.to_host(context, stream).compute(method);
+}
+
+std::vector<QuantizationSpec> calibrate_model(std::span<const DeviceLayerActivations> layers,
+                                              const CalibrationOptions& method,
+                                              const DeviceContext& context, StreamRef stream) {
+  std::vector<QuantizationSpec> specs;
+  specs.reserve(layers.size());
+  for (const DeviceLayerActivations& layer : layers) {
+    specs.push_back({layer.name, calibrate_layer(layer.batches, method, context, stream)});
+  }
+  return specs;
+}
+
 }  // namespace cuqat

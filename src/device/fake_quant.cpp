@@ -83,7 +83,10 @@ void quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
   const auto tensor = check_quantize(x, params, codes, layout, context);
   detail::check_statistics("statistics", statistics, context);
   detail::check_apart({{"statistics", std::span(statistics, 1)}},
-                      {{"x", as_plain(x)}, {"codes", as_plain(codes)}});
+                      {{"x", as_plain(x)},
+                       {"codes", as_plain(codes)},
+                       detail::scale_region(params),
+                       detail::zero_point_region(params)});
   gpu::launch_quantize(tensor, x.data(), codes.data(), layout, statistics,
                        context.state().target(stream));
 }
@@ -122,9 +125,12 @@ void fake_quantize(ConstDeviceTensorView x, const DeviceQuantParams& params, Dev
   const auto work = detail::check_fake_quantize(x, params, y, extras.clip_mask, context);
   if (extras.statistics != nullptr) {
     detail::check_statistics("extras.statistics", extras.statistics, context);
-    detail::check_apart(
-        {{"extras.statistics", std::span(extras.statistics, 1)}},
-        {{"x", as_plain(x)}, {"y", as_plain(y)}, {"extras.clip_mask", as_plain(extras.clip_mask)}});
+    detail::check_apart({{"extras.statistics", std::span(extras.statistics, 1)}},
+                        {{"x", as_plain(x)},
+                         {"y", as_plain(y)},
+                         {"extras.clip_mask", as_plain(extras.clip_mask)},
+                         detail::scale_region(params),
+                         detail::zero_point_region(params)});
   }
   gpu::launch_fake_quantize(work.tensor, x.data(), y.data(), work.clip_mask, extras.statistics,
                             context.state().target(stream));

@@ -43,6 +43,7 @@ gpu::FakeQuantizeWork checked(const FakeQuantizeItem& item, const FakeQuantizeIt
 FakeQuantizeBatch::FakeQuantizeBatch(std::span<const FakeQuantizeItem> items,
                                      const DeviceContext& context)
     : state_(std::make_unique<State>()) {
+  context.state().check_is_current();  // the table goes to the current device
   std::vector<gpu::FakeQuantizeWork> works;
   for (const FakeQuantizeItem& item : items) {
     try {

@@ -8,6 +8,7 @@ void statistics(ConstDeviceTensorView x, Statistics* result, const DeviceContext
                 StreamRef stream) {
   detail::check_device_view("x", x, context);
   detail::check_statistics("result", result, context);
+  detail::check_disjoint({"result", std::span(result, 1)}, {"x", detail::as_plain(x)});
   gpu::launch_statistics(x.dtype(), x.count(), x.data(), result, context.state().target(stream));
 }
 

@@ -149,4 +149,14 @@ void multiply_channels(ConstDeviceTensorView, int, ConstDeviceTensorView, Device
   unavailable();
 }
 
+CalibrationResult calibrate_layer(std::span<const ConstDeviceTensorView>, const CalibrationOptions&,
+                                  const DeviceContext&, StreamRef) {
+  unavailable();
+}
+std::vector<QuantizationSpec> calibrate_model(std::span<const DeviceLayerActivations>,
+                                              const CalibrationOptions&, const DeviceContext&,
+                                              StreamRef) {
+  unavailable();
+}
+
 }  // namespace cuqat

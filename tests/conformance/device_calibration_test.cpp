@@ -3,8 +3,10 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <iostream>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -137,6 +139,34 @@ TEST_P(DeviceCalibration, GivesTheHostsScalesForEveryMethod) {
   }
 }
 
+/// As many elements as years of batches, whose squared errors need more than 64 bits.
+TEST_P(DeviceCalibration, AnswersForHugeCounts) {
+  std::vector<std::uint64_t> counts(kNumKeys);
+  Random random(6);
+  for (int i = 0; i < 300; ++i) {
+    const Bytes one = to_bytes(GetParam(), std::vector<double>{random.normal()});
+    std::uint16_t key = 0;
+    std::memcpy(&key, one.data(), sizeof(key));
+    counts[key] += (std::uint64_t{1} << 44) + random() % 1000;
+  }
+  const auto host = CalibrationCollector::of_key_histogram(
+      GetParam(), std::span<const std::uint64_t, kNumKeys>(counts));
+  DeviceCalibrationCollector device(GetParam(), context());
+  ASSERT_EQ(cudaMemcpy(device.counts().data(), counts.data(), kNumKeys * sizeof(std::uint64_t),
+                       cudaMemcpyHostToDevice),
+            cudaSuccess);
+  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  set_device_order(0);
+  for (const CalibMethod method : {CalibMethod::kMinMax, CalibMethod::kPercentile,
+                                   CalibMethod::kEntropy, CalibMethod::kMse, CalibMethod::kSqnr}) {
+    for (const bool symmetric : {true, false}) {
+      const CalibrationOptions options{.method = method, .symmetric = symmetric};
+      run_on_device([&] { device.compute(options, scales(), context(), stream()); });
+      expect_answer(host.compute(options), describe(options));
+    }
+  }
+}
+
 TEST_P(DeviceCalibration, DoesNotDependOnTheCutOrTheOrderOfBatches) {
   const Bytes x = to_bytes(GetParam(), normal(3000, 9, 2.0));
   const DeviceMemory device_x(x);
@@ -215,6 +245,42 @@ TEST_P(DeviceCalibration, IsAStepOfACapturedGraph) {
     EXPECT_EQ(y.content<std::byte>(), expected_y);
   }
   EXPECT_EQ(collector.to_host(context(), stream()).statistics().count, 1800);
+}
+
+TEST_P(DeviceCalibration, OfLayersAndModelsIsTheHosts) {
+  const Bytes a = to_bytes(GetParam(), normal(400, 4, 1.0));
+  const Bytes b = to_bytes(GetParam(), normal(300, 5, 5.0));
+  const DeviceMemory device_a(a);
+  const DeviceMemory device_b(b);
+  const auto host = [&](const Bytes& bytes) {
+    return ConstTensorView(bytes.data(), GetParam(),
+                           Shape{static_cast<std::int64_t>(bytes.size() / 2)});
+  };
+  const auto device = [&](const DeviceMemory& memory) {
+    return ConstDeviceTensorView(memory.as<void>(), GetParam(),
+                                 Shape{static_cast<std::int64_t>(memory.size_bytes() / 2)});
+  };
+  const std::vector<LayerActivations> layers = {
+      {"first", {host(a), host(b)}}, {"second", {host(b)}}, {"none", {}}};
+  const std::vector<DeviceLayerActivations> device_layers = {
+      {"first", {device(device_a), device(device_b)}},
+      {"second", {device(device_b)}},
+      {"none", {}}};
+  for (const CalibrationOptions& method :
+       {CalibrationOptions{.method = CalibMethod::kMse, .symmetric = false},
+        CalibrationOptions{.method = CalibMethod::kEntropy,
+        .dialect = EntropyDialect::kOriginal}}) {
+    const auto expected = calibrate_model(layers, method);
+    const auto found = calibrate_model(device_layers, method, context(), stream());
+    ASSERT_EQ(found.size(), expected.size());
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      EXPECT_EQ(found[i].layer_name, expected[i].layer_name);
+      EXPECT_EQ(found[i].result.params.scale, expected[i].result.params.scale);
+      EXPECT_EQ(found[i].result.params.zero_point, expected[i].result.params.zero_point);
+      EXPECT_EQ(found[i].result.mse, expected[i].result.mse);
+      EXPECT_EQ(found[i].result.sqnr_db, expected[i].result.sqnr_db);
+    }
+  }
 }
 
 TEST_P(DeviceCalibration, RefusesWhatDoesNotFitAndStillWorks) {

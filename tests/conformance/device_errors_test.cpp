@@ -134,6 +134,13 @@ TEST_F(DeviceErrors, StatisticsAreAligned) {
         fake_quantize(x(), params(), y(), wrong, context(), stream());
       },
       {"extras.statistics is 4 bytes past"});
+  expect_refused(
+      [&] {
+        FakeQuantizeExtras wrong = extras();
+        wrong.statistics = static_cast<Statistics*>(scale_);
+        fake_quantize(x(), params(), y(), wrong, context(), stream());
+      },
+      {"extras.statistics is ", "params.scale"});
 }
 
 TEST_F(DeviceErrors, GradientsThatDoNotFitAreNamed) {

@@ -19,6 +19,7 @@ ALLOWED = {
     "src/calibration": ["calibration/", "cuqat/"],
     "src/io": ["io/", "cuqat/"],
     "src/mpi": ["mpi/", "cuqat/"],
+    "src/nccl": ["cuqat/"],
     "src/cli": ["cli/", "io/", "mpi/", "cuqat/"],
     "src/device": ["device/", "host/arguments.hpp", "calibration/methods.hpp", "cuqat/",
                    "launchers.hpp", "check.hpp"],

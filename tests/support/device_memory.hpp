@@ -17,6 +17,8 @@ class DeviceMemory {
   template <typename T>
   explicit DeviceMemory(const std::vector<T>& content) : DeviceMemory(content.size() * sizeof(T)) {
     EXPECT_EQ(cudaMemcpy(memory_, content.data(), bytes_, cudaMemcpyHostToDevice), cudaSuccess);
+    // The copy may still be on its way, and streams that do not block do not wait for it.
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   }
   ~DeviceMemory() { EXPECT_EQ(cudaFree(memory_), cudaSuccess); }
   DeviceMemory(const DeviceMemory&) = delete;

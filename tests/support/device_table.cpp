@@ -34,6 +34,8 @@ class DeviceCopy {
     if (bytes > 0) std::memcpy(content_.data() + begin_, host, bytes);
     require(cudaMalloc(&memory_, content_.size()));
     require(cudaMemcpy(memory_, content_.data(), content_.size(), cudaMemcpyHostToDevice));
+    // The copy may still be on its way, and streams that do not block do not wait for it.
+    require(cudaDeviceSynchronize());
   }
   ~DeviceCopy() { static_cast<void>(cudaFree(memory_)); }
   DeviceCopy(const DeviceCopy&) = delete;
