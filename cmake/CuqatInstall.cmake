@@ -11,20 +11,16 @@ endif()
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/cuqat)
 install(EXPORT cuqat_targets NAMESPACE cuqat:: DESTINATION ${package_dir} FILE cuqat-targets.cmake)
-if(TARGET cuqat_mpi)
-  install(TARGETS cuqat_mpi EXPORT cuqat_mpi_targets
-          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-  install(EXPORT cuqat_mpi_targets NAMESPACE cuqat:: DESTINATION ${package_dir}
-          FILE cuqat-mpi-targets.cmake)
-endif()
-if(TARGET cuqat_nccl)
-  install(TARGETS cuqat_nccl EXPORT cuqat_nccl_targets
-          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-          LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-  install(EXPORT cuqat_nccl_targets NAMESPACE cuqat:: DESTINATION ${package_dir}
-          FILE cuqat-nccl-targets.cmake)
-endif()
+# Each component has a file of its own: what it needs is not asked of those who do without it.
+foreach(component mpi nccl)
+  if(TARGET cuqat_${component})
+    install(TARGETS cuqat_${component} EXPORT cuqat_${component}_targets
+            ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+            LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    install(EXPORT cuqat_${component}_targets NAMESPACE cuqat:: DESTINATION ${package_dir}
+            FILE cuqat-${component}-targets.cmake)
+  endif()
+endforeach()
 configure_package_config_file(cmake/cuqat-config.cmake.in
                               ${PROJECT_BINARY_DIR}/cuqat-config.cmake
                               INSTALL_DESTINATION ${package_dir})

@@ -40,21 +40,18 @@ void launch_search(const RangeRule& rule, double clipping_weight, CalibrationSta
   launch(1, kPlan, target, &search_finalists_kernel<C>, state, search, num_candidates);
 }
 
-/// Levels that entropy merges the bins into: half of the codes. FP8 has eight bits as int8 has.
-int num_entropy_levels(Format format) { return format == Format::kInt4 ? 8 : 128; }
-
 void launch_modelopt_entropy(Format format, CalibrationState* state, const LaunchTarget& target) {
   constexpr int kThreads = 64;  // a candidate takes long: on as many multiprocessors as there are
   constexpr int kCandidates = kEntropyBins - kFirstEntropyCandidate + 1;
   launch(1, kBins, target, &entropy_bins_kernel, state);
   launch((kCandidates - 1) / kThreads + 1, BlockShape{kThreads, 0}, target,
-         &entropy_divergence_kernel, state, num_entropy_levels(format));
+         &entropy_divergence_kernel, state, scalar::num_entropy_levels(format));
   launch(1, kPlan, target, &entropy_finalist_kernel<C>, state);
 }
 
 void launch_onnxruntime_entropy(Format format, CalibrationState* state,
                                 const LaunchTarget& target) {
-  const int num_levels = num_entropy_levels(format);
+  const int num_levels = scalar::num_entropy_levels(format);
   launch(1, kBins, target, &signed_entropy_bins_kernel, state);
   launch(kEntropyBins / 2 + 1 - num_levels / 2, BlockShape{kWindowThreads, sizeof(WindowStorage)},
          target, &window_divergence_kernel, state, num_levels);
@@ -66,7 +63,6 @@ void launch_onnxruntime_entropy(Format format, CalibrationState* state,
 double launch_method(const CalibrationOptions& options, const RangeRule& rule,
                      CalibrationState* state, const LaunchTarget& target) {
   constexpr BlockShape kOneThread{1, 0};
-  constexpr double kSqnrClippingWeight = 3.0;  // AIMET weighs clipping so against rounding
   switch (options.method) {
     case CalibMethod::kMinMax:
       launch(1, kOneThread, target, &minmax_finalist_kernel<C>, state);
@@ -86,8 +82,8 @@ double launch_method(const CalibrationOptions& options, const RangeRule& rule,
       launch_search(rule, 1.0, state, target);
       return 1.0;
     case CalibMethod::kSqnr:
-      launch_search(rule, kSqnrClippingWeight, state, target);
-      return kSqnrClippingWeight;
+      launch_search(rule, scalar::kSqnrClippingWeight, state, target);
+      return scalar::kSqnrClippingWeight;
   }
   return 1.0;
 }

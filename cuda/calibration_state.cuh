@@ -12,20 +12,23 @@
 
 #include "cuqat/percentile.hpp"
 #include "cuqat/scalar/clipping_search.hpp"
+#include "cuqat/scalar/entropy.hpp"
 #include "cuqat/scalar/range_to_scale.hpp"
 #include "cuqat/scalar/squared_error.hpp"
 #include "distribution.cuh"
 #include "launchers.hpp"
+#include "multiply_high.cuh"
 
 namespace cuqat::gpu {
+
+using scalar::kEntropyBins;
+using scalar::kFirstEntropyCandidate;
+using scalar::kMaxFinalists;
 
 inline constexpr int kPlanThreads = 256;
 inline constexpr int kAffineFirstRound = scalar::num_affine_steps(true);
 inline constexpr int kMaxCandidates =
     kAffineFirstRound + scalar::kNumMoves * scalar::kMoveCandidates;
-inline constexpr int kMaxFinalists = 4;
-inline constexpr int kEntropyBins = 2048;
-inline constexpr int kFirstEntropyCandidate = 128;
 
 /// A range and the squared error of the values inside it, and of those that it clips.
 struct ClippingCandidate {
@@ -44,14 +47,8 @@ struct WideSum {
   unsigned long long low;
 
   __device__ void add_product(std::uint64_t a, std::uint64_t b) {
-#if defined(__CUDA_ARCH__)
-    const std::uint64_t product_high = __umul64hi(a, b);
-#else
-    __extension__ using Wide = unsigned __int128;
-    const auto product_high = static_cast<std::uint64_t>((static_cast<Wide>(a) * b) >> 64);
-#endif
     const unsigned long long sum = low + a * b;
-    high += product_high + (sum < low ? 1u : 0u);
+    high += multiply_high(a, b) + (sum < low ? 1u : 0u);
     low = sum;
   }
   /// Exact in any order: the sum is one of integers, and each addition carries what it caused.

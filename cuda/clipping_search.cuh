@@ -194,7 +194,6 @@ __global__ void candidate_cost_kernel(CalibrationState* state, RangeRule rule, Q
 template <typename C>
 __global__ void search_finalists_kernel(CalibrationState* state, SearchRule rule,
                                         int num_candidates) {
-  constexpr double kRoundingSlack = 1e-9;
   auto& shared = shared_storage<int[kPlanThreads]>();
   CalibrationSearch& search = state->search;
   const ClippingCandidate* const candidate = search.candidate;
@@ -226,7 +225,7 @@ __global__ void search_finalists_kernel(CalibrationState* state, SearchRule rule
       return a < b;
     });
     const double least = candidate[chosen[0] < 0 ? best : chosen[0]].cost(rule.clipping_weight);
-    if (candidate[best].cost(rule.clipping_weight) > least * (1.0 + kRoundingSlack)) break;
+    if (candidate[best].cost(rule.clipping_weight) > least * (1.0 + scalar::kRoundingSlack)) break;
     if (threadIdx.x == 0) {
       const Range range = detail::range_of(widest, candidate[best].ends);
       detail::add_finalist<C>(search, range.low, range.high);

@@ -1,8 +1,5 @@
-// The entropy thresholds over the tables of distribution.cuh (docs/calibration.md).
-//
-// modelopt's rule has a thread for each candidate, whose sums are prefixes. ONNX Runtime's has a
-// block for each: its p and q are smoothed and normalised in f32, in the association of numpy's
-// sums, so every candidate is a pass over its bins.
+// The entropy threshold by modelopt's rule (docs/calibration.md): bins of the magnitudes by one
+// block, then a thread for each candidate, whose sums are prefixes.
 //
 // Bytes moved: the bins' prefixes, 40 KB, through the L2 cache. Bound by latency, and by
 // logarithms.

@@ -13,6 +13,7 @@
 #include "cuqat/scalar/equalization_factor.hpp"
 #include "cuqat/scalar/half.hpp"
 #include "cuqat/statistics.hpp"
+#include "for_each_index.cuh"
 #include "for_each_pack.cuh"
 
 namespace cuqat::gpu {
@@ -36,14 +37,9 @@ __global__ void scale_elements_kernel(PackLayout layout, ScaleMap map, const voi
 __global__ void equalization_factors_kernel(std::int64_t n, const Statistics* activations,
                                             const Statistics* weights, double alpha,
                                             float* factors) {
-  const auto amax = [](const Statistics& of_channel) {
-    if (of_channel.finite() == 0) return 0.0;
-    return of_channel.max > -of_channel.min ? of_channel.max : -of_channel.min;
-  };
-  const std::int64_t stride = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += stride) {
-    factors[i] = scalar::equalization_factor(amax(activations[i]), amax(weights[i]), alpha);
-  }
+  for_each_index(n, [&](std::int64_t i) {
+    factors[i] = scalar::equalization_factor(activations[i].amax(), weights[i].amax(), alpha);
+  });
 }
 
 }  // namespace cuqat::gpu

@@ -24,6 +24,7 @@
 
 #include "cuqat/histogram.hpp"
 #include "cuqat/scalar/histogram_key.hpp"
+#include "for_each_index.cuh"
 #include "for_each_pack.cuh"
 #include "statistics.cuh"
 
@@ -238,10 +239,7 @@ __global__ void __launch_bounds__(kHistogramThreads)
 
 /// to += from, a thread for each count.
 __global__ void add_counts_kernel(std::int64_t n, const std::uint64_t* from, std::uint64_t* to) {
-  const std::int64_t stride = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += stride) {
-    to[i] += from[i];
-  }
+  for_each_index(n, [&](std::int64_t i) { to[i] += from[i]; });
 }
 
 }  // namespace cuqat::gpu

@@ -12,6 +12,7 @@
 #include "cuqat/scalar/moving_average.hpp"
 #include "cuqat/scalar/range_to_scale.hpp"
 #include "cuqat/statistics.hpp"
+#include "for_each_index.cuh"
 #include "scale_output.cuh"
 
 namespace cuqat::gpu {
@@ -27,19 +28,10 @@ __device__ inline void write_scale(double low, double high, const RangeRule& rul
               scalar::range_to_scale(least, largest, rule.quantizer, rule.symmetric));
 }
 
-/// body(index) on one thread for each of n scales.
-template <typename Body>
-__device__ inline void for_each_scale(std::int64_t n, const Body& body) {
-  const std::int64_t stride = std::int64_t{gridDim.x} * blockDim.x;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += stride) {
-    body(i);
-  }
-}
-
 template <typename C>
 __global__ void minmax_scales_kernel(std::int64_t n, const Statistics* batch, RangeRule rule,
                                      ScaleOutput output) {
-  for_each_scale(n, [&](std::int64_t i) {
+  for_each_index(n, [&](std::int64_t i) {
     const bool any = batch[i].finite() > 0;
     write_scale<C>(any ? batch[i].min : 0.0, any ? batch[i].max : 0.0, rule, output, i);
   });
@@ -49,7 +41,7 @@ template <typename C>
 __global__ void moving_average_kernel(std::int64_t n, const Statistics* batch, double momentum,
                                       MovingAverageState* state, RangeRule rule,
                                       ScaleOutput output) {
-  for_each_scale(n, [&](std::int64_t i) {
+  for_each_index(n, [&](std::int64_t i) {
     MovingAverageState average = state[i];
     if (batch[i].finite() > 0) {
       double low = batch[i].min;
@@ -71,9 +63,8 @@ template <typename C>
 __global__ void amax_history_kernel(std::int64_t n, const Statistics* batch, double* history,
                                     std::int64_t length, std::int64_t* num_steps, double widening,
                                     Quantizer quantizer, ScaleOutput output) {
-  for_each_scale(n, [&](std::int64_t i) {
-    const bool any = batch[i].finite() > 0;
-    const double amax = any ? (batch[i].max > -batch[i].min ? batch[i].max : -batch[i].min) : 0.0;
+  for_each_index(n, [&](std::int64_t i) {
+    const double amax = batch[i].amax();
     const std::int64_t slot = num_steps[i] % length;
     double largest = amax;
     for (std::int64_t step = 0; step < length; ++step) {

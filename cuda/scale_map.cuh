@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "multiply_high.cuh"
+
 namespace cuqat::gpu {
 
 /// Division of numbers below 2^63 by a number known before the launch: a multiplication and shifts
@@ -36,12 +38,7 @@ class Divider {
 
   __device__ std::int64_t operator()(std::int64_t number) const {
     const auto n = static_cast<std::uint64_t>(number);
-#if defined(__CUDA_ARCH__)
-    const std::uint64_t high = __umul64hi(multiplier_, n);
-#else
-    __extension__ using Wide = unsigned __int128;
-    const auto high = static_cast<std::uint64_t>((static_cast<Wide>(multiplier_) * n) >> 64);
-#endif
+    const std::uint64_t high = multiply_high(multiplier_, n);
     return static_cast<std::int64_t>((high + ((n - high) >> first_shift_)) >> second_shift_);
   }
 

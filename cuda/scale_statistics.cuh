@@ -15,6 +15,7 @@
 
 #include <cstdint>
 
+#include "for_each_index.cuh"
 #include "pack.cuh"
 #include "scale_terms.cuh"
 #include "statistics.cuh"
@@ -75,13 +76,11 @@ __device__ inline void atomic_merge(Statistics* sum, const Statistics& part) {
 
 /// The results before anything is merged into them: counts of elements, and nothing seen.
 __global__ void scale_statistics_start_kernel(ScaleTerms terms, Statistics* result) {
-  const std::int64_t stride = std::int64_t{gridDim.x} * blockDim.x;
-  std::int64_t scale = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  for (; scale < terms.num_scales; scale += stride) {
+  for_each_index(terms.num_scales, [&](std::int64_t scale) {
     Statistics none;
     none.count = terms_of(terms, scale).count;
     result[scale] = none;
-  }
+  });
 }
 
 template <typename T>

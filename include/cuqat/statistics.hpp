@@ -28,7 +28,9 @@ struct Statistics {
     return count - nan - pos_inf - neg_inf;
   }
   /// Largest finite magnitude; 0 where there is none.
-  [[nodiscard]] double amax() const noexcept;
+  [[nodiscard]] CUQAT_HD double amax() const noexcept {
+    return finite() == 0 ? 0.0 : max < -min ? -min : max;
+  }
   /// Adds another part of the same tensor. Associative and commutative.
   void merge(const Statistics& other) noexcept;
 

@@ -11,16 +11,15 @@
 
 #include "calibration/clipping_search.hpp"
 #include "calibration/entropy.hpp"
+#include "cuqat/scalar/clipping_search.hpp"
+#include "cuqat/scalar/entropy.hpp"
 
 namespace cuqat::calibration {
 namespace {
 
-constexpr std::size_t kEntropyBins = 2048;
-constexpr std::size_t kModeloptFirstCandidate = 128;
-constexpr double kSqnrClippingWeight = 3.0;  // AIMET weighs clipping so against rounding
-constexpr std::size_t kNumFinalists = 4;
-// How far the search's cost may be off, relative: by rounding, and by taking bins for values.
-constexpr double kRoundingSlack = 1e-9;
+using scalar::kEntropyBins;
+
+// How far the search's cost may be off by taking bins for values, relative.
 constexpr double kBinningSlack = 1e-2;
 
 double to_compute(double value, DType dtype) {
@@ -50,17 +49,14 @@ Range percentile_range_of(const Source& source, const CalibrationOptions& option
   return {ends[0], ends[1]};
 }
 
-/// Levels that entropy merges the bins into: half of the codes. The floating-point formats have
-/// eight bits as int8 has; entropy knows equal steps only.
-std::size_t entropy_levels(Format format) { return format == Format::kInt4 ? 8 : 128; }
-
 Range entropy_range(const Source& source, const CalibrationOptions& options) {
   const double amax = source.statistics().amax();
-  const std::size_t num_levels = entropy_levels(options.format);
+  const auto num_levels = static_cast<std::size_t>(scalar::num_entropy_levels(options.format));
   switch (options.dialect) {
     case EntropyDialect::kModelopt: {
       const auto bins = source.linear_histogram(BinRange::kMagnitude, kEntropyBins);
-      const std::size_t kept = modelopt_entropy_bins(bins, num_levels, kModeloptFirstCandidate);
+      const std::size_t kept =
+          modelopt_entropy_bins(bins, num_levels, scalar::kFirstEntropyCandidate);
       const double threshold = to_compute(
           amax * (static_cast<double>(kept) / static_cast<double>(kEntropyBins)), source.dtype());
       return within_observed(source, -threshold, threshold);
@@ -140,7 +136,7 @@ std::vector<Range> finalists(const Source& source, SearchTables& tables,
                              const CalibrationOptions& options, double weight) {
   const bool exact = source.search_is_exact();
   std::vector<Range> result = tables.search_for(options).best(
-      weight, kNumFinalists, exact ? kRoundingSlack : kBinningSlack, !exact);
+      weight, scalar::kMaxFinalists, exact ? scalar::kRoundingSlack : kBinningSlack, !exact);
   if (tables.exponent() == 0) return result;
   for (Range& range : result) {
     range = within_observed(source, std::ldexp(range.low, tables.exponent()),
@@ -190,7 +186,7 @@ Range method_range(const Source& source, SearchTables& tables, const Calibration
     case CalibMethod::kMse:
       return least_error_range(source, tables, options, 1.0);
     case CalibMethod::kSqnr:
-      return least_error_range(source, tables, options, kSqnrClippingWeight);
+      return least_error_range(source, tables, options, scalar::kSqnrClippingWeight);
   }
   return {};
 }

@@ -140,23 +140,15 @@ class DataCalibration {
     report.shape = tensor.shape();
     report.results = calibrate(batches, granularity_, settings_.methods, host_);
     for (const ConstTensorView& batch : batches) report.statistics.merge(statistics(batch, host_));
-    if (settings_.html_path) report.histogram = histogram_of(batches, report.statistics.amax());
+    if (settings_.html_path) {
+      report.histogram = signed_histogram(batches, report.statistics.amax(), kHistogramBins, host_);
+    }
     if (settings_.state_path) {
       CalibrationCollector collector(report.dtype, granularity_);
       for (const ConstTensorView& batch : batches) collector.observe(batch, host_);
       result.state = collector.save();
     }
     return result;
-  }
-
-  [[nodiscard]] std::vector<std::uint64_t> histogram_of(std::span<const ConstTensorView> batches,
-                                                        double amax) const {
-    if (amax == 0.0) return {};
-    std::vector<std::uint64_t> bins(kHistogramBins);
-    for (const ConstTensorView& batch : batches) {
-      accumulate_linear_histogram(batch, amax, BinRange::kSigned, bins, host_);
-    }
-    return bins;
   }
 
   void observe_own(std::size_t index, CalibrationCollector& collector) {
@@ -175,7 +167,7 @@ class DataCalibration {
     result.report.dtype = collector.dtype();
     result.report.shape = tensor.shape();
     result.report.statistics = collector.statistics();
-    result.report.histogram = cli::histogram_of(collector, settings_);
+    result.report.histogram = histogram_of(collector, settings_);
     result.report.results = collector.compute(settings_.methods, host_);
     if (settings_.state_path) result.state = collector.save();
     return result;

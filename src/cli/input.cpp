@@ -9,6 +9,7 @@
 
 #include "cli/error.hpp"
 #include "cli/text.hpp"
+#include "cuqat/histogram.hpp"
 #include "io/error.hpp"
 #include "io/mapped_file.hpp"
 
@@ -73,6 +74,16 @@ std::vector<std::int64_t> InputTensor::shape() const {
   std::vector<std::int64_t> shape = {rows};
   shape.insert(shape.end(), first.begin() + 1, first.end());
   return shape;
+}
+
+std::vector<std::uint64_t> signed_histogram(std::span<const ConstTensorView> batches, double amax,
+                                            std::size_t num_bins, const HostOptions& host) {
+  if (amax == 0.0) return {};
+  std::vector<std::uint64_t> bins(num_bins);
+  for (const ConstTensorView& batch : batches) {
+    accumulate_linear_histogram(batch, amax, BinRange::kSigned, bins, host);
+  }
+  return bins;
 }
 
 InputFiles::InputFiles(const InputSettings& settings) {

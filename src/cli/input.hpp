@@ -6,11 +6,13 @@
 #include <deque>
 #include <optional>
 #include <regex>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "cli/options.hpp"
+#include "cuqat/backend.hpp"
 #include "cuqat/tensor_view.hpp"
 #include "io/npy.hpp"
 #include "io/safetensors.hpp"
@@ -48,6 +50,10 @@ struct InputTensor {
   /// The batches concatenated along the first axis; [count] where the other extents differ.
   [[nodiscard]] std::vector<std::int64_t> shape() const;
 };
+
+/// Finite elements in `num_bins` equal bins over [-amax, amax]; empty where amax is 0.
+std::vector<std::uint64_t> signed_histogram(std::span<const ConstTensorView> batches, double amax,
+                                            std::size_t num_bins, const HostOptions& host);
 
 /// Open files and the tensors in them, by name.
 class InputFiles {

@@ -15,7 +15,6 @@
 #include "cli/output.hpp"
 #include "cli/table.hpp"
 #include "cli/text.hpp"
-#include "cuqat/histogram.hpp"
 #include "cuqat/statistics.hpp"
 
 namespace cuqat::cli {
@@ -49,12 +48,9 @@ std::string sparkline(const std::vector<std::uint64_t>& bins, const Statistics& 
 
 std::string distribution_text(const InputTensor& tensor, const Statistics& statistics,
                               const HostOptions& host) {
-  if (!(statistics.amax() > 0.0)) return "-";
-  std::vector<std::uint64_t> bins(kNumBins);
-  for (const ConstTensorView& batch : tensor.views()) {
-    accumulate_linear_histogram(batch, statistics.amax(), BinRange::kSigned, bins, host);
-  }
-  return sparkline(bins, statistics);
+  const std::vector<std::uint64_t> bins =
+      signed_histogram(tensor.views(), statistics.amax(), kNumBins, host);
+  return bins.empty() ? "-" : sparkline(bins, statistics);
 }
 
 std::vector<std::string> row(const InputTensor& tensor, const HostOptions& host) {

@@ -7,22 +7,30 @@
 #include "cli/output.hpp"
 #include "cli/ranks.hpp"
 
-int main(int argc, char** argv) {
-  using namespace cuqat::cli;
-  // A closed pipe is an error of write(), which Output knows.
-  std::signal(SIGPIPE, SIG_IGN);
+namespace {
+
+using namespace cuqat::cli;
+
+/// Runs what throws, and makes an exit code of it.
+template <typename Run>
+int reporting(const Run& run) {
   try {
-    const Ranks ranks(argc, argv);
-    try {
-      return parse_command_line(argc, argv)(ranks);
-    } catch (...) {
-      const Failure failure = failure_of(std::current_exception());
-      print_diagnostic("error", failure.message);
-      return failure.code;
-    }
+    return run();
   } catch (...) {
     const Failure failure = failure_of(std::current_exception());
     print_diagnostic("error", failure.message);
     return failure.code;
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // A closed pipe is an error of write(), which Output knows.
+  std::signal(SIGPIPE, SIG_IGN);
+  return reporting([&] {
+    const Ranks ranks(argc, argv);
+    // What went wrong is said before MPI ends.
+    return reporting([&] { return parse_command_line(argc, argv)(ranks); });
+  });
 }

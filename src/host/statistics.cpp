@@ -22,8 +22,6 @@ SquaredSum split(Uint128 sum) {
 
 }  // namespace
 
-double Statistics::amax() const noexcept { return finite() == 0 ? 0.0 : std::max(max, -min); }
-
 void Statistics::merge(const Statistics& other) noexcept {
   count += other.count;
   nan += other.nan;

@@ -32,6 +32,13 @@ inline constexpr std::int32_t kAffineReach = 24;
 inline constexpr int kMoveCandidates = 2 * kAffineReach;
 inline constexpr int kNumMoves = 8;
 
+/// Candidates whose errors are then summed exactly.
+inline constexpr int kMaxFinalists = 4;
+/// How far a candidate's cost may be off by rounding, relative.
+inline constexpr double kRoundingSlack = 1e-9;
+/// AIMET weighs clipping so against rounding.
+inline constexpr double kSqnrClippingWeight = 3.0;
+
 /// A range's ends, as multiples of 1 / kRangeUnits of the widest range's.
 struct RangeEnds {
   std::int32_t low = 0;

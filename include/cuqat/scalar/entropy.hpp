@@ -5,10 +5,21 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cuqat/format.hpp"
 #include "cuqat/scalar/bits.hpp"
 #include "cuqat/scalar/logarithm.hpp"
 
 namespace cuqat::scalar {
+
+/// Bins of both rules, and the first candidate of modelopt's.
+inline constexpr int kEntropyBins = 2048;
+inline constexpr int kFirstEntropyCandidate = 128;
+
+/// Levels that the bins are merged into: half of the codes. The floating-point formats have eight
+/// bits as int8 has; entropy knows equal steps only.
+CUQAT_HD constexpr int num_entropy_levels(Format format) {
+  return format == Format::kInt4 ? 8 : 128;
+}
 
 /// Sums of c ln c over the bins are kept for runs of so many, and within them, as those over the
 /// values of a distribution are (kMomentsRun).
