@@ -98,10 +98,20 @@ inline ScaleMap scale_map(const DeviceScaledTensor& tensor) {
   return map;
 }
 
-/// body(TypeTag<scales of a kernel over elements of type T>, whether packs start at the first one).
+/// body(TypeTag<scales of a kernel over elements of type T>).
 template <typename T, typename Q, typename Body>
-void with_scales(const ScaleMap& map, const Q&, std::int64_t count, const LaunchTarget& target,
-                 const Body& body) {
+void with_scales(const ScaleMap& map, const Q&, const Body& body) {
+  if constexpr (kCanPrepare<T, Q>) {
+    if (map.is_single) return body(TypeTag<SingleScale<T, Q>>{});
+  }
+  body(TypeTag<PackScales<T, Q>>{});
+}
+
+/// The same for one that may also stride over columns: body(the scales, whether packs start at the
+/// first element).
+template <typename T, typename Q, typename Body>
+void with_scales(const ScaleMap& map, const Q& quantizer, std::int64_t count,
+                 const LaunchTarget& target, const Body& body) {
   if constexpr (kCanPrepare<T, Q>) {
     // A grid has at least these threads: what the tensor needs, or a block for each multiprocessor.
     const std::int64_t num_threads =
@@ -111,7 +121,7 @@ void with_scales(const ScaleMap& map, const Q&, std::int64_t count, const Launch
       return body(TypeTag<ColumnScales<T, Q>>{}, true);
     }
   }
-  body(TypeTag<PackScales<T, Q>>{}, false);
+  with_scales<T>(map, quantizer, [&](auto scales) { body(scales, false); });
 }
 
 /// The inverse. There are scales; where there are no elements, no scale has one.

@@ -16,6 +16,7 @@
 #include "cuqat/scalar/element.hpp"
 #include "cuqat/scalar/half.hpp"
 #include "cuqat/scalar/range_to_scale.hpp"
+#include "extremes.cuh"
 #include "for_each_pack.cuh"
 #include "pack.cuh"
 #include "quantize_pack.cuh"
@@ -61,59 +62,54 @@ struct GroupLayout {
   }
 };
 
-/// Extremes of finite elements; low > high where there are none.
-template <typename C>
-struct Extremes {
-  C low = scalar::from_bits(scalar::FloatTraits<C>::kInfinity);
-  C high = -scalar::from_bits(scalar::FloatTraits<C>::kInfinity);
+/// Extremes of packs of a group.
+template <typename T>
+class ThreadExtremes {
+  using C = scalar::ComputeType<T>;
 
-  __device__ void merge(C other_low, C other_high) {
-    low = scalar::lesser(other_low, low);
-    high = scalar::larger(other_high, high);
-  }
-  __device__ void add(C value) {
-    if (scalar::is_finite(value)) merge(value, value);
-  }
-  template <typename T>
+ public:
   __device__ void add(const PackSpan& span, const Pack<T>& pack) {
 #pragma unroll
     for (int i = 0; i < kPackElements; ++i) {
-      if (i < span.end) add(scalar::load_compute(pack.element[i]));
+      if (i < span.end) all_.add(scalar::load_compute(pack.element[i]));
     }
   }
   /// The same for a whole pack of finite elements; false, and nothing is done, for others.
-  template <typename T>
   __device__ bool add_quickly(const PackSpan& span, const Pack<T>& pack) {
     if constexpr (sizeof(T) < sizeof(double)) {
       if (!span.is_whole() || !all_finite(pack)) return false;
-      float value[kPackElements];
-      widen(pack, value);
-#pragma unroll
-      for (int i = 0; i < kPackElements; ++i) merge(value[i], value[i]);
+      of_packs_.add(pack);
       return true;
     } else {
       return false;
     }
   }
+  [[nodiscard]] __device__ Extremes<C> result() const {
+    Extremes<C> all = all_;
+    all.merge(of_packs_.result().low, of_packs_.result().high);
+    return all;
+  }
+
+ private:
+  Extremes<C> all_;
+  PackExtremes<T> of_packs_;
 };
 
-/// The extremes of the packs that a thread holds of a group, of which pack_of(p) is pack p. What
-/// has no quick way is read again, so that there is one copy of the slow one.
+/// Adds the packs that a thread holds of a group, of which pack_of(p) is pack p. What has no quick
+/// way is read again, so that there is one copy of the slow one.
 template <typename T, int kPacks, typename PackOf>
-__device__ inline auto extremes_of_thread(const void* x, const Pack<T> (&held)[kPacks],
-                                          const PackOf& pack_of) {
-  Extremes<scalar::ComputeType<T>> mine;
+__device__ inline void add_held(ThreadExtremes<T>& extremes, const void* x,
+                                const Pack<T> (&held)[kPacks], const PackOf& pack_of) {
   std::uint32_t left = 0;
 #pragma unroll
   for (int p = 0; p < kPacks; ++p) {
     const PackSpan span = pack_of(p);
-    if (span.end > 0 && !mine.add_quickly(span, held[p])) left |= 1u << p;
+    if (span.end > 0 && !extremes.add_quickly(span, held[p])) left |= 1u << p;
   }
   for_each_bit(left, [&](int p) {
     const PackSpan span = pack_of(p);
-    mine.add(span, load_pack<T>(x, span));
+    extremes.add(span, load_pack<T>(x, span));
   });
-  return mine;
 }
 
 /// Over teams of `lanes` neighbouring threads, a power of two. The whole warp calls it.
@@ -181,7 +177,7 @@ struct WriteValues {
   template <typename T, typename Scales>
   __device__ bool quickly(const PackSpan& span, const Pack<T>& pack, const Scales& scales) const {
     FakeQuantizedPack<T> result;
-    if (!fake_quantize_quickly(scales, span, pack, result)) return false;
+    if (!fake_quantize_quickly(scales, span, pack, false, result)) return false;
     store_pack(y, span, result.y);
     return true;
   }
@@ -215,10 +211,17 @@ struct WriteCodes {
   }
 };
 
-/// The packs whose bit is left, read again: one copy of the slow way, however many packs are held.
-template <typename T, typename Q, typename Write, typename PackOf>
-__device__ inline void write_slowly(const void* x, const PackScales<T, Q>& scales,
-                                    const Write& write, std::uint32_t left, const PackOf& pack_of) {
+/// Writes the packs that a thread holds, in the same way.
+template <typename T, typename Q, typename Write, int kPacks, typename PackOf>
+__device__ inline void write_held(const void* x, const SingleScale<T, Q>& scales,
+                                  const Write& write, const Pack<T> (&held)[kPacks],
+                                  const PackOf& pack_of) {
+  std::uint32_t left = 0;
+#pragma unroll
+  for (int p = 0; p < kPacks; ++p) {
+    const PackSpan span = pack_of(p);
+    if (span.end > 0 && !write.quickly(span, held[p], scales)) left |= 1u << p;
+  }
   for_each_bit(left, [&](int p) {
     const PackSpan span = pack_of(p);
     write.elements(span, load_pack<T>(x, span), scales);
@@ -252,55 +255,51 @@ __global__ void dynamic_quantize_by_lanes_kernel(GroupLayout layout, int lanes, 
 #pragma unroll
     for (int g = 0; g < kGroups; ++g) {
       const auto pack_of_group = [&](int p) { return pack_of(g, p); };
-      const auto mine = extremes_of_thread(x, held[g], pack_of_group);
-      const auto scale = choose_scale(extremes_of_team(mine, lanes), rule, output,
+      ThreadExtremes<T> mine;
+      add_held(mine, x, held[g], pack_of_group);
+      const auto scale = choose_scale(extremes_of_team(mine.result(), lanes), rule, output,
                                       base + team + g * stride, lane == 0 && span[g].length > 0);
-      const PackScales<T, Q> scales(quantizer, scale.scale, scale.zero_point);
-      std::uint32_t left = 0;
-#pragma unroll
-      for (int p = 0; p < kPacks; ++p) {
-        const PackSpan pack = pack_of(g, p);
-        if (pack.end > 0 && !write.quickly(pack, held[g][p], scales)) left |= 1u << p;
-      }
-      write_slowly(x, scales, write, left, pack_of_group);
+      const SingleScale<T, Q> scales(quantizer, scale.scale, scale.zero_point);
+      write_held(x, scales, write, held[g], pack_of_group);
     }
   }
 }
 
-/// A block for each group.
+/// A block for each group. A thread goes over its packs of the group in rounds of kHeld, holds the
+/// last round and reads the others once more, the latest first. A round is 16 384 elements of a
+/// 16-bit type.
 template <typename T, typename Q, typename Write>
 __global__ void dynamic_quantize_by_blocks_kernel(GroupLayout layout, RangeRule rule, Q quantizer,
                                                   const void* x, ScaleOutput output, Write write) {
-  using C = scalar::ComputeType<T>;
-  constexpr int kHeld = kHeldPacks<T>;
+  constexpr int kHeld = 2 * kHeldPacks<T>;
   const std::int64_t threads = blockDim.x;
   for (std::int64_t group = blockIdx.x; group < layout.num_groups; group += gridDim.x) {
     const auto span = layout.span(group);
-    const auto pack_of = [&](std::int64_t p) { return span.pack(threadIdx.x + p * threads); };
     const std::int64_t num_packs = (span.length - 1) / kPackElements + 1;
-    const std::int64_t packs_of_thread = (num_packs - threadIdx.x + threads - 1) / threads;
+    const std::int64_t last_round = (num_packs - 1) / (kHeld * threads);
+    std::int64_t round = 0;
+    const auto pack_of = [&](int p) {
+      return span.pack(threadIdx.x + (round * kHeld + p) * threads);
+    };
     Pack<T> held[kHeld];
+    const auto hold = [&] {
 #pragma unroll
-    for (int p = 0; p < kHeld; ++p) held[p] = load_pack<T>(x, pack_of(p));
-    Extremes<C> mine = extremes_of_thread(x, held, pack_of);
-    for (std::int64_t p = kHeld; p < packs_of_thread; ++p) {
-      const Pack<T> pack = load_pack<T>(x, pack_of(p));
-      if (!mine.add_quickly(pack_of(p), pack)) mine.add(pack_of(p), pack);
+      for (int p = 0; p < kHeld; ++p) held[p] = load_pack<T>(x, pack_of(p));
+    };
+    ThreadExtremes<T> mine;
+    for (;; ++round) {
+      hold();
+      add_held(mine, x, held, pack_of);
+      if (round == last_round) break;
     }
-    const auto scale = choose_scale(extremes_of_block(mine), rule, output, group, threadIdx.x == 0);
-    const PackScales<T, Q> scales(quantizer, scale.scale, scale.zero_point);
-    // The end of a long group first: it was read last.
-    for (std::int64_t p = packs_of_thread - 1; p >= kHeld; --p) {
-      const Pack<T> pack = load_pack<T>(x, pack_of(p));
-      if (!write.quickly(pack_of(p), pack, scales)) write.elements(pack_of(p), pack, scales);
+    const auto scale =
+        choose_scale(extremes_of_block(mine.result()), rule, output, group, threadIdx.x == 0);
+    const SingleScale<T, Q> scales(quantizer, scale.scale, scale.zero_point);
+    write_held(x, scales, write, held, pack_of);
+    while (--round >= 0) {
+      hold();
+      write_held(x, scales, write, held, pack_of);
     }
-    std::uint32_t left = 0;
-#pragma unroll
-    for (int p = 0; p < kHeld; ++p) {
-      const PackSpan pack = pack_of(p);
-      if (pack.end > 0 && !write.quickly(pack, held[p], scales)) left |= 1u << p;
-    }
-    write_slowly(x, scales, write, left, pack_of);
   }
 }
 

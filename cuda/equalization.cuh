@@ -21,16 +21,20 @@ namespace cuqat::gpu {
 template <typename T, bool kDivides>
 __global__ void scale_elements_kernel(PackLayout layout, ScaleMap map, const void* x, void* y) {
   using C = scalar::ComputeType<T>;
-  for_each_pack<T>(layout, x, [&](const PackSpan& span, const Pack<T>& pack, std::int64_t) {
+  const auto body = [&](const auto& place, const Pack<T>& pack, std::int64_t) {
     Pack<T> result{};
-    for_each_scaled<C>(span, map, [&](int i, C factor, std::int32_t) {
+    for_each_scaled<C>(place, map, [&](int i, C factor, std::int32_t) {
       const C value = scalar::load_compute(pack.element[i]);
       const C scaled = kDivides ? value / factor : value * factor;
       result.element[i] =
           scalar::store_compute<T>(scalar::is_nan(scaled) ? scalar::quiet_nan<C>() : scaled);
     });
-    store_pack(y, span, result);
-  });
+    store_pack(y, place, result);
+  };
+  for_each_pack<kPacksInFlight<T>>(
+      layout, layout.moves_words<T>(x) && layout.moves_words<T>(y),
+      PackSequence::of_grid(layout.num_packs),
+      [&](const auto& place) { return load_pack<T>(x, place); }, body);
 }
 
 /// A thread for each channel.

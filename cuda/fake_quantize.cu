@@ -22,7 +22,7 @@ void launch_fake_quantize(const DeviceScaledTensor& tensor, const void* x, void*
       const PackLayout layout = clip_mask == nullptr && !from_start ? packs_aligned_to<T>(y, count)
                                                                     : packs_from_start(count);
       const auto run = [&](auto kernel, std::size_t shared_bytes, const ReductionScratch& scratch) {
-        launch_streaming(layout.num_packs, kPacksInFlight<T>, shared_bytes, target, kernel, layout,
+        launch_streaming(layout.num_packs, Scales::kInFlight, shared_bytes, target, kernel, layout,
                          map, quantizer, x, y, clip_mask, scratch, statistics);
       };
       if (statistics == nullptr) {
@@ -45,7 +45,7 @@ void launch_fake_quantize_backward(const DeviceScaledTensor& tensor, const void*
     with_scales<T>(map, quantizer, count, target, [&](auto scales, bool from_start) {
       const PackLayout layout =
           from_start ? packs_from_start(count) : packs_aligned_to<T>(dx, count);
-      launch_streaming(layout.num_packs, kPacksInFlight<T>, 0, target,
+      launch_streaming(layout.num_packs, kPairsInFlight<T>, 0, target,
                        &fake_quantize_backward_kernel<typename decltype(scales)::Type>, layout, map,
                        quantizer, dy, x, dx);
     });

@@ -34,17 +34,31 @@ struct BatchTable {
 template <typename T>
 inline constexpr std::int64_t kTilePacks = std::int64_t{kBlockThreads} * kPacksInFlight<T>;
 
+/// Half as many as elsewhere: what is known of the tensor takes registers too.
+template <typename T>
+inline constexpr int kTileInFlight = sizeof(T) == 2 ? 2 : 1;
+
 template <typename T, typename Q>
-__global__ void fake_quantize_batch_kernel(BatchTable table, Q quantizer) {
+__global__ void __launch_bounds__(kBlockThreads, 2)
+    fake_quantize_batch_kernel(BatchTable table, Q quantizer) {
   for (std::int64_t tile = blockIdx.x; tile < table.num_tiles; tile += gridDim.x) {
     const BatchTensor& tensor = table.tensors[table.tensor_of_tile[tile]];
     const std::int64_t first = (tile - tensor.first_tile) * kTilePacks<T>;
-    PackLayout layout = tensor.layout;
-    if (layout.num_packs > first + kTilePacks<T>) layout.num_packs = first + kTilePacks<T>;
-    const PackScales<T, Q> scales(quantizer, tensor.map);
-    int nothing_seen = 0;
-    fake_quantize_packs<false>(layout, {first + threadIdx.x, blockDim.x}, scales, tensor.x,
-                               tensor.y, tensor.clip_mask, nothing_seen);
+    const std::int64_t left = tensor.layout.num_packs - first;
+    const int num_packs = static_cast<int>(left < kTilePacks<T> ? left : kTilePacks<T>);
+    const int thread = static_cast<int>(threadIdx.x);
+    const int packs_of_thread = (num_packs - thread + kBlockThreads - 1) / kBlockThreads;
+    const PackSequence packs{first + thread, kBlockThreads, packs_of_thread};
+    const auto run = [&](const auto& scales) {
+      int nothing_seen = 0;
+      fake_quantize_packs<false, kTileInFlight<T>>(tensor.layout, packs, scales, tensor.x, tensor.y,
+                                                   tensor.clip_mask, nothing_seen);
+    };
+    if (kCanPrepare<T, Q> && tensor.map.is_single) {
+      run(SingleScale<T, Q>(quantizer, tensor.map));
+    } else {
+      run(PackScales<T, Q>(quantizer, tensor.map));
+    }
   }
 }
 

@@ -11,67 +11,96 @@ namespace cuqat::gpu {
 template <typename T>
 inline constexpr int kPacksInFlight = sizeof(T) >= 8 ? 1 : static_cast<int>(8 / sizeof(T));
 
-/// The packs of a thread: first, first + stride, ...
+/// The packs of a thread: `count` of them, first, first + stride, ... That it is an int keeps
+/// the loop's comparisons to one instruction; 2^31 packs are more than any thread of a grid that
+/// fills a device has.
 struct PackSequence {
   std::int64_t first;
   std::int64_t stride;
+  int count;
 
-  /// Over all threads of the grid.
-  __device__ static PackSequence of_grid() {
-    return {std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x,
-            std::int64_t{gridDim.x} * blockDim.x};
+  /// Those below `end`.
+  __device__ static PackSequence until(std::int64_t end, std::int64_t first, std::int64_t stride) {
+    return {first, stride, first < end ? static_cast<int>((end - first - 1) / stride) + 1 : 0};
+  }
+
+  /// Those below `end`, over all threads of the grid.
+  __device__ static PackSequence of_grid(std::int64_t end) {
+    return until(end, std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x,
+                 std::int64_t{gridDim.x} * blockDim.x);
   }
 };
 
-/// quick(span, pack of x, number of the pack) for every pack of the sequence; where it returns
-/// false it has done nothing, and slow() is called with the same. There is one copy of the slow
-/// way, however many packs are in flight, and it loads its pack again: a register cannot be chosen
-/// at run time.
-template <typename T, int kInFlight = kPacksInFlight<T>, typename Quick, typename Slow>
-__device__ inline void for_each_pack(const PackLayout& layout, const void* x,
-                                     const PackSequence& sequence, const Quick& quick,
-                                     const Slow& slow) {
-  const std::int64_t stride = sequence.stride;
-  for (std::int64_t first = sequence.first; first < layout.num_packs; first += kInFlight * stride) {
-    Pack<T> packs[kInFlight];
+/// For every pack of the sequence what load(place) gave, in quick(place, loaded, number of the
+/// pack) or, where that returns false and has done nothing, in slow(...) with the same.
+///
+/// Where the tensors are moved by words (PackLayout::moves_words of each), the place of a whole
+/// pack is a WholePack, and several are loaded before the first is worked on. All others are
+/// PackSpans, one at a time; so are those that are not done quickly, which are loaded again: a
+/// register cannot be chosen at run time, and there is one copy of the slow way.
+template <int kInFlight, typename Load, typename Quick, typename Slow>
+__device__ inline void for_each_pack(const PackLayout& layout, bool moves_words,
+                                     const PackSequence& sequence, const Load& load,
+                                     const Quick& quick, const Slow& slow) {
+  // Counted from the first whole pack, so that one unsigned comparison finds the whole ones.
+  const bool skips_first = layout.shift != 0 && sequence.first == 0;
+  const std::int64_t last = sequence.first + (sequence.count - 1) * sequence.stride;
+  const bool skips_last = (last + 1) * kPackElements - layout.shift > layout.count;
+  const int begin = skips_first ? -1 : 0;
+  const int end = sequence.count + begin;
+  const unsigned num_whole = moves_words && end > 0 ? static_cast<unsigned>(end - skips_last) : 0u;
+  std::int64_t round = sequence.first;
+  for (int i = begin; i < end; i += kInFlight) {
+    decltype(load(WholePack{})) loaded[kInFlight];
     std::uint32_t left = 0;
+    WholePack place{round * kPackElements - layout.shift};
+    const auto is_whole = [&](int j) { return static_cast<unsigned>(i + j) < num_whole; };
 #pragma unroll
-    for (int i = 0; i < kInFlight; ++i) {
-      const std::int64_t number = first + i * stride;
-      if (number < layout.num_packs) packs[i] = load_pack<T>(x, layout.span(number));
+    for (int j = 0; j < kInFlight; ++j, place.first += sequence.stride * kPackElements) {
+      if (is_whole(j)) loaded[j] = load(place);
     }
+    place.first = round * kPackElements - layout.shift;
+    std::int64_t number = round;
 #pragma unroll
-    for (int i = 0; i < kInFlight; ++i) {
-      const std::int64_t number = first + i * stride;
-      if (number >= layout.num_packs) continue;
-      if (!quick(layout.span(number), packs[i], number)) left |= 1u << i;
+    for (int j = 0; j < kInFlight; ++j, number += sequence.stride) {
+      if (is_whole(j) && !quick(place, loaded[j], number)) left |= 1u << j;
+      place.first += sequence.stride * kPackElements;
     }
-    for_each_bit(left, [&](int i) {
-      const std::int64_t number = first + i * stride;
-      const PackSpan span = layout.span(number);
-      slow(span, load_pack<T>(x, span), number);
+    if (!is_whole(0) || !is_whole(kInFlight - 1)) {
+#pragma unroll
+      for (int j = 0; j < kInFlight; ++j) {
+        if (!is_whole(j) && i + j < end) left |= 1u << j;
+      }
+    }
+    for_each_bit(left, [&](int j) {
+      const std::int64_t pack = round + j * sequence.stride;
+      const PackSpan span = layout.span(pack);
+      const auto again = load(span);
+      if (!quick(span, again, pack)) slow(span, again, pack);
     });
+    round = number;
   }
 }
 
-/// The same with one way, for every pack of the layout.
-template <typename T, typename Body>
-__device__ inline void for_each_pack(const PackLayout& layout, const void* x, const Body& body) {
-  for_each_pack<T>(
-      layout, x, PackSequence::of_grid(),
-      [&](const PackSpan& span, const Pack<T>& pack, std::int64_t number) {
-        body(span, pack, number);
-        return true;
-      },
-      [](const PackSpan&, const Pack<T>&, std::int64_t) {});
+/// The same with one way: body(place, loaded, number of the pack).
+template <int kInFlight, typename Load, typename Body>
+__device__ inline void for_each_pack(const PackLayout& layout, bool moves_words,
+                                     const PackSequence& sequence, const Load& load,
+                                     const Body& body) {
+  const auto quick = [&](const auto& place, const auto& loaded, std::int64_t number) {
+    body(place, loaded, number);
+    return true;
+  };
+  for_each_pack<kInFlight>(layout, moves_words, sequence, load, quick,
+                           [](const auto&, const auto&, std::int64_t) {});
 }
 
 /// body(i, scale, zero point) for the elements i of a pack, in order.
-template <typename C, typename Body>
-__device__ inline void for_each_scaled(const PackSpan& span, const ScaleMap& scales,
+template <typename C, int kUnrolled = kPackElements, typename Place, typename Body>
+__device__ inline void for_each_scaled(const Place& span, const ScaleMap& scales,
                                        const Body& body) {
   ScaleCursor<C> cursor(scales, span.first + span.begin);
-#pragma unroll
+#pragma unroll kUnrolled
   for (int i = 0; i < kPackElements; ++i) {
     if (i < span.begin || i >= span.end) continue;
     if (i > span.begin) cursor.advance();

@@ -191,7 +191,7 @@ __global__ void __launch_bounds__(kHistogramThreads)
                          unsigned long long* counts, ReductionScratch scratch,
                          Statistics* statistics) {
   const detail::KeyWindow window(shape, detail::lowest_magnitude<T>(shape, x, layout.count));
-  ThreadStatistics<scalar::ComputeType<T>> seen;
+  ThreadStatistics<T> seen;
   detail::RunOfKeys run;
   unsigned num_zeros = 0;
   const auto count_key = [&](T element) {
@@ -203,8 +203,8 @@ __global__ void __launch_bounds__(kHistogramThreads)
       run.add(key, counts);
     }
   };
-  const auto whole = [&](const PackSpan& span, const Pack<T>& pack, std::int64_t) {
-    if (!span.is_whole()) return false;
+  const auto whole = [&](const auto& place, const Pack<T>& pack, std::int64_t) {
+    if (!place.is_whole()) return false;
     if constexpr (kWithStatistics) {
       if (!all_finite(pack)) return false;
       seen.add_finite(pack);
@@ -221,13 +221,17 @@ __global__ void __launch_bounds__(kHistogramThreads)
     }
   };
   // In rounds of the whole block, as flushing is a barrier.
-  const PackSequence all = PackSequence::of_grid();
-  const std::int64_t round = packs_of_round(shape) * all.stride;
+  const bool moves_words = layout.moves_words<T>(x);
+  const auto load = [&](const auto& place) { return load_pack<T>(x, place); };
+  const std::int64_t thread = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  const std::int64_t num_threads = std::int64_t{gridDim.x} * blockDim.x;
+  const std::int64_t round = packs_of_round(shape) * num_threads;
   for (std::int64_t begin = 0; begin < layout.num_packs; begin += round) {
-    PackLayout part = layout;
     const bool is_last = layout.num_packs - begin <= round;
-    if (!is_last) part.num_packs = begin + round;
-    for_each_pack<T, kHistogramPacksInFlight>(part, x, {begin + all.first, all.stride}, whole, any);
+    const std::int64_t end = is_last ? layout.num_packs : begin + round;
+    for_each_pack<kHistogramPacksInFlight>(layout, moves_words,
+                                           PackSequence::until(end, begin + thread, num_threads),
+                                           load, whole, any);
     window.flush(counts, !is_last);
   }
   run.flush(counts);

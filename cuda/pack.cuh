@@ -5,6 +5,8 @@
 // a pack that is not whole, or a tensor at another alignment, is moved element by element, and byte
 // by byte where not even the elements are aligned. The address's alignment is the same for all
 // packs of a tensor (of a row, where packs start at rows), so warps seldom diverge over it.
+//
+// A place is a PackSpan, which may be any of these, or a WholePack, of which all is known.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -75,6 +77,15 @@ struct PackSpan {
   __device__ bool is_whole() const { return begin == 0 && end == kPackElements; }
 };
 
+/// Where a whole pack lies, of a tensor that is moved by words (PackLayout::moves_words).
+struct WholePack {
+  std::int64_t first;
+
+  static constexpr int begin = 0;
+  static constexpr int end = kPackElements;
+  __device__ static constexpr bool is_whole() { return true; }
+};
+
 /// How a tensor of `count` elements is cut into packs. The first has `shift` elements less.
 struct PackLayout {
   std::int64_t count;
@@ -87,6 +98,10 @@ struct PackLayout {
     return {first, first < 0 ? static_cast<int>(-first) : 0,
             left < kPackElements ? static_cast<int>(left) : kPackElements};
   }
+
+  /// Whole packs of a tensor of T at `base` lie where words of their size do.
+  template <typename T>
+  __device__ bool moves_words(const void* base) const;
 };
 
 /// Packs from the first element on, as masks and packed codes need them.
@@ -155,6 +170,26 @@ template <typename T>
 using PackWord = std::conditional_t<(sizeof(Pack<T>) >= 16), Word16, Word8>;
 
 }  // namespace detail
+
+template <typename T>
+__device__ inline bool PackLayout::moves_words(const void* base) const {
+  const auto past =
+      reinterpret_cast<std::uintptr_t>(base) - static_cast<unsigned>(shift) * sizeof(T);
+  return past % sizeof(detail::PackWord<T>) == 0;
+}
+
+/// The elements of a pack.
+template <typename T>
+__device__ inline Pack<T> load_pack(const void* base, const WholePack& place) {
+  Pack<T> pack;
+  detail::copy_words<detail::PackWord<T>>(pack, static_cast<const T*>(base) + place.first);
+  return pack;
+}
+
+template <typename T>
+__device__ inline void store_pack(void* base, const WholePack& place, const Pack<T>& pack) {
+  detail::copy_words<detail::PackWord<T>>(static_cast<T*>(base) + place.first, pack);
+}
 
 /// The elements of a pack; those outside its span are zero bits.
 template <typename T>

@@ -11,58 +11,65 @@
 
 #include "cuqat/scalar/element.hpp"
 #include "for_each_pack.cuh"
+#include "launch.hpp"
 #include "quantize_pack.cuh"
 #include "statistics.cuh"
 
 namespace cuqat::gpu {
 
-/// finish(span, codes, number of the pack) for every pack of x; and its statistics, if they are
-/// asked for.
-template <typename Scales, typename Finish>
-__device__ inline void for_each_quantized(const PackLayout& layout, const Scales& scales,
-                                          const void* x, const ReductionScratch& scratch,
-                                          Statistics* statistics, const Finish& finish) {
+/// finish(place, codes, number of the pack) for every pack of x; and its statistics, for which the
+/// scratch and the result are set.
+template <bool kWithStatistics, typename Scales, typename Finish>
+__device__ inline void for_each_quantized(const PackLayout& layout, bool moves_words,
+                                          const Scales& scales, const void* x,
+                                          const ReductionScratch& scratch, Statistics* statistics,
+                                          const Finish& finish) {
   using T = typename Scales::Element;
-  const bool with_statistics = statistics != nullptr;
-  ThreadStatistics<scalar::ComputeType<T>> seen;
-  const auto quick = [&](const PackSpan& span, const Pack<T>& pack, std::int64_t number) {
+  ThreadStatistics<T> seen;
+  const auto quick = [&](const auto& place, const Pack<T>& pack, std::int64_t number) {
     Pack<std::uint8_t> codes;
-    if (!quantize_quickly(scales, span, pack, codes)) return false;
-    if constexpr (kCanPrepare<T, typename Scales::Quantizer>) {
-      if (with_statistics) seen.add_finite(pack);
+    if (!quantize_quickly(scales, place, pack, codes)) return false;
+    if constexpr (kWithStatistics && kCanPrepare<T, typename Scales::Quantizer>) {
+      seen.add_finite(pack);
     }
-    finish(span, codes, number);
+    finish(place, codes, number);
     return true;
   };
   const auto slow = [&](const PackSpan& span, const Pack<T>& pack, std::int64_t number) {
-    if (with_statistics) seen.add(span, pack);
+    if constexpr (kWithStatistics) seen.add(span, pack);
     finish(span, quantize_elements(scales, span, pack), number);
   };
-  for_each_pack<T>(layout, x, scales.sequence(), quick, slow);
-  if (with_statistics) reduce_statistics(seen.result(), layout.count, scratch, statistics);
+  for_each_pack<Scales::kInFlight>(
+      layout, scales.are_prepared() && moves_words && layout.moves_words<T>(x),
+      scales.sequence(layout.num_packs), [&](const auto& place) { return load_pack<T>(x, place); },
+      quick, slow);
+  if constexpr (kWithStatistics) {
+    reduce_statistics(seen.result(), layout.count, scratch, statistics);
+  }
 }
 
-/// statistics may be null.
-template <typename Scales>
-__global__ void quantize_kernel(PackLayout layout, ScaleMap map,
-                                typename Scales::Quantizer quantizer, const void* x,
-                                std::uint8_t* codes, ReductionScratch scratch,
-                                Statistics* statistics) {
-  for_each_quantized(layout, Scales(quantizer, map), x, scratch, statistics,
-                     [&](const PackSpan& span, const Pack<std::uint8_t>& pack, std::int64_t) {
-                       store_pack(codes, span, pack);
-                     });
+template <typename Scales, bool kWithStatistics>
+__global__ void __launch_bounds__(kBlockThreads, 2)
+    quantize_kernel(PackLayout layout, ScaleMap map, typename Scales::Quantizer quantizer,
+                    const void* x, std::uint8_t* codes, ReductionScratch scratch,
+                    Statistics* statistics) {
+  for_each_quantized<kWithStatistics>(layout, layout.moves_words<std::uint8_t>(codes),
+                                      Scales(quantizer, map), x, scratch, statistics,
+                                      [&](const auto& place, const Pack<std::uint8_t>& pack,
+                                          std::int64_t) { store_pack(codes, place, pack); });
 }
 
 /// Packs start at the first element, so that they start at a whole byte.
-template <typename Scales>
-__global__ void quantize_nibbles_kernel(PackLayout layout, ScaleMap map,
-                                        typename Scales::Quantizer quantizer, const void* x,
-                                        std::uint8_t* codes, ReductionScratch scratch,
-                                        Statistics* statistics) {
-  for_each_quantized(layout, Scales(quantizer, map), x, scratch, statistics,
-                     [&](const PackSpan& span, const Pack<std::uint8_t>& pack,
-                         std::int64_t number) { store_nibbles(codes + number * 4, span, pack); });
+template <typename Scales, bool kWithStatistics>
+__global__ void __launch_bounds__(kBlockThreads, 2)
+    quantize_nibbles_kernel(PackLayout layout, ScaleMap map, typename Scales::Quantizer quantizer,
+                            const void* x, std::uint8_t* codes, ReductionScratch scratch,
+                            Statistics* statistics) {
+  for_each_quantized<kWithStatistics>(
+      layout, detail::is_aligned(codes, 4), Scales(quantizer, map), x, scratch, statistics,
+      [&](const auto& place, const Pack<std::uint8_t>& pack, std::int64_t number) {
+        store_nibbles(codes + number * 4, place, pack);
+      });
 }
 
 template <typename Scales>
@@ -70,9 +77,13 @@ __global__ void dequantize_kernel(PackLayout layout, ScaleMap map,
                                   typename Scales::Quantizer quantizer, const std::uint8_t* codes,
                                   void* y) {
   const Scales scales(quantizer, map);
-  for_each_pack<std::uint8_t>(
-      layout, codes, [&](const PackSpan& span, const Pack<std::uint8_t>& pack, std::int64_t) {
-        store_pack(y, span, dequantize_pack(scales, span, pack));
+  for_each_pack<kPacksInFlight<std::uint8_t>>(
+      layout,
+      layout.moves_words<std::uint8_t>(codes) && layout.moves_words<typename Scales::Element>(y),
+      scales.sequence(layout.num_packs),
+      [&](const auto& place) { return load_pack<std::uint8_t>(codes, place); },
+      [&](const auto& place, const Pack<std::uint8_t>& pack, std::int64_t) {
+        store_pack(y, place, dequantize_pack(scales, place, pack));
       });
 }
 
@@ -82,12 +93,13 @@ __global__ void dequantize_nibbles_kernel(PackLayout layout, ScaleMap map,
                                           typename Scales::Quantizer quantizer,
                                           const std::uint8_t* codes, void* y) {
   const Scales scales(quantizer, map);
-  const PackSequence packs = PackSequence::of_grid();
-  for (std::int64_t number = packs.first; number < layout.num_packs; number += packs.stride) {
-    const PackSpan span = layout.span(number);
-    const Pack<std::uint8_t> pack = load_nibbles(codes + number * 4, span);
-    store_pack(y, span, dequantize_pack(scales, span, pack));
-  }
+  for_each_pack<kPacksInFlight<std::uint8_t>>(
+      layout, layout.moves_words<typename Scales::Element>(y) && detail::is_aligned(codes, 4),
+      scales.sequence(layout.num_packs),
+      [&](const auto& place) { return load_nibbles(codes + place.first / 2, place); },
+      [&](const auto& place, const Pack<std::uint8_t>& pack, std::int64_t) {
+        store_pack(y, place, dequantize_pack(scales, place, pack));
+      });
 }
 
 }  // namespace cuqat::gpu

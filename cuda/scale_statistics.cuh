@@ -88,7 +88,7 @@ __global__ void scale_statistics_kernel(ScaleTerms terms, const void* x, Statist
   constexpr int kInFlight = kElementsInFlight<T>;
   const int lane = static_cast<int>(threadIdx.x) % kWarpThreads;
   for_each_chunk(terms, [&](const ScaleChunk& chunk) {
-    ThreadStatistics<scalar::ComputeType<T>> seen;
+    ThreadStatistics<T> seen;
     T values[kInFlight]{};
     for_each_term<kInFlight, kWarpThreads>(
         ChunkCursor(terms, chunk), lane, chunk.length,
@@ -110,7 +110,7 @@ __global__ void scale_statistics_strip_kernel(ScaleTerms terms, const void* x, S
   constexpr int kInFlight = kElementsInFlight<T>;
   for_each_strip(terms, [&](const StripColumn& column) {
     if (column.first_row >= column.num_rows) return;
-    ThreadStatistics<scalar::ComputeType<T>> seen;
+    ThreadStatistics<T> seen;
     T values[kInFlight]{};
     for_each_term<kInFlight, kStripPhases>(
         StepCursor(terms, column), column.first_row, column.num_rows,

@@ -14,6 +14,7 @@
 #include "cuqat/scalar/half.hpp"
 #include "cuqat/scalar/rounding.hpp"
 #include "cuqat/statistics.hpp"
+#include "extremes.cuh"
 #include "for_each_pack.cuh"
 #include "pack_numbers.cuh"
 #include "shared_storage.cuh"
@@ -40,13 +41,14 @@ struct StatisticsStorage {
 
 /// What one thread has seen. Its counts have 32 bits: 2^32 elements are more than any thread of a
 /// grid that fills a device reads.
-template <typename C>
+template <typename T>
 class ThreadStatistics {
+  using C = scalar::ComputeType<T>;
+
  public:
   __device__ void add(C value) {
     if (scalar::is_finite(value)) {
-      min_ = scalar::lesser(value, min_);
-      max_ = scalar::larger(value, max_);
+      extremes_.merge(value, value);
       zeros_ += value == C{0} ? 1u : 0u;
     } else if (scalar::is_nan(value)) {
       ++nan_;
@@ -55,24 +57,17 @@ class ThreadStatistics {
     }
   }
 
-  template <typename T>
-  __device__ void add(const PackSpan& span, const Pack<T>& pack) {
+  template <typename Place>
+  __device__ void add(const Place& place, const Pack<T>& pack) {
 #pragma unroll
     for (int i = 0; i < kPackElements; ++i) {
-      if (i >= span.begin && i < span.end) add(scalar::load_compute(pack.element[i]));
+      if (i >= place.begin && i < place.end) add(scalar::load_compute(pack.element[i]));
     }
   }
 
   /// A whole pack without infinities and NaN, of f32 or less.
-  template <typename T>
   __device__ void add_finite(const Pack<T>& pack) {
-    float value[kPackElements];
-    widen(pack, value);
-#pragma unroll
-    for (int i = 0; i < kPackElements; ++i) {
-      min_ = scalar::lesser(value[i], min_);
-      max_ = scalar::larger(value[i], max_);
-    }
+    of_packs_.add(pack);
     zeros_ += num_zeros(pack);
   }
 
@@ -83,14 +78,16 @@ class ThreadStatistics {
     result.pos_inf = pos_inf_;
     result.neg_inf = neg_inf_;
     result.zeros = zeros_;
-    result.min = static_cast<double>(min_ + C{0});  // -0 as +0
-    result.max = static_cast<double>(max_ + C{0});
+    Extremes<C> all = extremes_;
+    all.merge(of_packs_.result().low, of_packs_.result().high);
+    result.min = static_cast<double>(all.low + C{0});  // -0 as +0
+    result.max = static_cast<double>(all.high + C{0});
     return result;
   }
 
  private:
-  C min_ = scalar::from_bits(scalar::FloatTraits<C>::kInfinity);
-  C max_ = -scalar::from_bits(scalar::FloatTraits<C>::kInfinity);
+  Extremes<C> extremes_;
+  PackExtremes<T> of_packs_;
   std::uint32_t nan_ = 0;
   std::uint32_t pos_inf_ = 0;
   std::uint32_t neg_inf_ = 0;
@@ -179,20 +176,22 @@ __device__ inline void reduce_statistics(const Statistics& mine, std::int64_t co
 template <typename T>
 __global__ void statistics_kernel(PackLayout layout, const void* x, ReductionScratch scratch,
                                   Statistics* result) {
-  ThreadStatistics<scalar::ComputeType<T>> seen;
-  const auto quick = [&](const PackSpan& span, const Pack<T>& pack, std::int64_t) {
+  ThreadStatistics<T> seen;
+  const auto quick = [&](const auto& place, const Pack<T>& pack, std::int64_t) {
     if constexpr (sizeof(T) < sizeof(double)) {
-      if (!span.is_whole() || !all_finite(pack)) return false;
+      if (!place.is_whole() || !all_finite(pack)) return false;
       seen.add_finite(pack);
     } else {
-      seen.add(span, pack);
+      seen.add(place, pack);
     }
     return true;
   };
   const auto slow = [&](const PackSpan& span, const Pack<T>& pack, std::int64_t) {
     seen.add(span, pack);
   };
-  for_each_pack<T>(layout, x, PackSequence::of_grid(), quick, slow);
+  for_each_pack<kPacksInFlight<T>>(
+      layout, layout.moves_words<T>(x), PackSequence::of_grid(layout.num_packs),
+      [&](const auto& place) { return load_pack<T>(x, place); }, quick, slow);
   reduce_statistics(seen.result(), layout.count, scratch, result);
 }
 

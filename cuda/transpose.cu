@@ -33,11 +33,13 @@ void launch_quantize_transposed(const DeviceScaledTensor& tensor, const void* x,
   if (tensor.shape.count() == 0) return;
   const TileLayout layout = tile_layout(tensor.shape, codes_transposed);
   with_kernel_types(tensor.dtype, tensor.quantizer, [&](auto type, const auto& quantizer) {
-    using Scales = PackScales<typename decltype(type)::Type, std::decay_t<decltype(quantizer)>>;
-    // A block takes one tile at a time.
-    launch_streaming(layout.num_tiles * kBlockThreads, 1, sizeof(TransposedTile), target,
-                     &quantize_transposed_kernel<Scales>, layout, scale_map(tensor), quantizer, x,
-                     codes, codes_transposed);
+    const ScaleMap map = scale_map(tensor);
+    with_scales<typename decltype(type)::Type>(map, quantizer, [&](auto scales) {
+      // A block takes one tile at a time.
+      launch_streaming(layout.num_tiles * kBlockThreads, 1, sizeof(TransposedTile), target,
+                       &quantize_transposed_kernel<typename decltype(scales)::Type>, layout, map,
+                       quantizer, x, codes, codes_transposed);
+    });
   });
 }
 

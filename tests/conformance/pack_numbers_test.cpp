@@ -5,7 +5,9 @@
 
 #include <bit>
 #include <cmath>
+#include <limits>
 
+#include "extremes.cuh"
 #include "support/random.hpp"
 
 namespace cuqat::test {
@@ -68,6 +70,49 @@ TYPED_TEST(PackNumbers, AnyPatternsSideBySide) {
     }
     expect_defined(pack);
     if (this->HasFatalFailure()) return;
+  }
+}
+
+/// One element at each place, others that are inside.
+TYPED_TEST(PackNumbers, ABoundHoldsTheFiniteUpToIt) {
+  Random random(8);
+  for (int i = 0; i < 40'000; ++i) {
+    const auto any = std::bit_cast<float>(static_cast<std::uint32_t>(random() >> 33));
+    const TypeParam element = element_of<TypeParam>(random());
+    const float value = scalar::load_compute(element);
+    const float size = std::abs(value);
+    for (const float largest :
+         {any, size, std::nextafter(size, 0.0f), std::nextafter(size, 1e38f), 0.0f,
+          std::numeric_limits<float>::max(), std::numeric_limits<float>::infinity()}) {
+      if (std::isnan(largest)) continue;
+      gpu::Pack<TypeParam> pack{};
+      pack.element[i % gpu::kPackElements] = element;
+      ASSERT_EQ(gpu::MagnitudeBound<TypeParam>(largest).holds_all(pack),
+                std::isfinite(value) && size <= largest)
+          << value << " and " << largest;
+    }
+  }
+}
+
+TYPED_TEST(PackNumbers, ExtremesAreThoseOfTheElements) {
+  Random random(9);
+  for (int i = 0; i < 20'000; ++i) {
+    gpu::PackExtremes<TypeParam> extremes;
+    float low = std::numeric_limits<float>::infinity();
+    float high = -low;
+    EXPECT_GT(extremes.result().low, extremes.result().high);
+    for (int p = 0; p < 3; ++p) {
+      gpu::Pack<TypeParam> pack{};
+      for (auto& element : pack.element) {
+        element = element_of<TypeParam>(random());
+        if (!std::isfinite(scalar::load_compute(element))) element = TypeParam{};
+        low = std::fmin(low, scalar::load_compute(element));
+        high = std::fmax(high, scalar::load_compute(element));
+      }
+      extremes.add(pack);
+    }
+    ASSERT_EQ(extremes.result().low, low);
+    ASSERT_EQ(extremes.result().high, high);
   }
 }
 

@@ -25,18 +25,19 @@ struct Params {
   std::int32_t zero_point;
 };
 
+/// Of elements that may be given; the others are left out.
 void expect_same(const Params& params, float x) {
-  if (std::isnan(x)) return;
   const auto& [quantizer, scale, zero_point] = params;
+  if (!std::isfinite(x) || std::abs(x) > PreparedInteger::largest_input(quantizer, scale)) return;
   const PreparedInteger prepared(quantizer, scale, zero_point);
+  const float steps = prepared.steps(x);
+  const float clamped = prepared.clamped(steps);
   const auto expected = scalar::fake_quantize_element(quantizer, x, scale, zero_point);
-  const auto found = prepared.fake_quantize(x);
-  ASSERT_EQ(scalar::to_bits(found.value), scalar::to_bits(expected.value))
+  ASSERT_EQ(scalar::to_bits(prepared.value_of(clamped)), scalar::to_bits(expected.value))
       << x << ", scale " << scale << ", zero point " << zero_point;
-  ASSERT_EQ(found.clipped, expected.clipped) << x << ", scale " << scale << ", " << zero_point;
-  ASSERT_EQ(prepared.clips(x), expected.clipped) << x << ", scale " << scale;
+  ASSERT_EQ(clamped != steps, expected.clipped) << x << ", scale " << scale << ", " << zero_point;
   const std::int32_t code = scalar::quantize_element(quantizer, x, scale, zero_point);
-  ASSERT_EQ(prepared.quantize(x), static_cast<std::uint8_t>(code)) << x << ", scale " << scale;
+  ASSERT_EQ(prepared.code_of(clamped), static_cast<std::uint8_t>(code)) << x << ", scale " << scale;
 }
 
 Params any_params(Random& random, int exponent) {
@@ -89,6 +90,23 @@ TEST(PreparedInteger, HasTheBitsOfAnyF32) {
   }
 }
 
+/// Past the bound lies nothing but what is 2^126 scales large.
+TEST(PreparedInteger, TakesAllButHugeElements) {
+  EXPECT_EQ(PreparedInteger::largest_input(kRanges[0], 0x1p-70f), 0x1p56f);
+  EXPECT_EQ(PreparedInteger::largest_input(kRanges[0], 1.0f), 0x1p126f);
+  EXPECT_TRUE(std::isinf(PreparedInteger::largest_input(kRanges[0], 4.0f)));
+  for (const float scale : {0x1p-70f, 1.7f, 0x1.fffffep1f, 4.0f, 0x1p70f}) {
+    const float bound = std::fmin(PreparedInteger::largest_input(kRanges[0], scale),
+                                  std::numeric_limits<float>::max());
+    for (const Int8& quantizer : kRanges) {
+      for (const std::int32_t zero_point : {0, 17, 1 << 20, -(1 << 20)}) {
+        expect_same({quantizer, scale, zero_point}, bound);
+        expect_same({quantizer, scale, zero_point}, -bound);
+      }
+    }
+  }
+}
+
 TEST(PreparedInteger, IsNotForExtremeOnes) {
   EXPECT_TRUE(PreparedInteger::is_ordinary(1.0f, 1 << 20));
   EXPECT_FALSE(PreparedInteger::is_ordinary(1.0f, (1 << 20) + 1));
@@ -99,14 +117,18 @@ TEST(PreparedInteger, IsNotForExtremeOnes) {
 
 template <Format kFormat>
 void expect_same_fp8(float scale, float x) {
-  if (std::isnan(x)) return;
-  const float quotient = PreparedFp8(scalar::ElementQuantizer<kFormat>{}, scale, 0).quotient(x);
+  if (!std::isfinite(x)) return;
+  using Q = scalar::ElementQuantizer<kFormat>;
+  const float quotient = PreparedFp8(Q{}, scale, 0).quotient(x);
   const float exact = x / scale;
   for (const bool saturate : {true, false}) {
+    if (std::abs(x) > PreparedFp8::largest_input(Q{0, 0, saturate}, scale)) continue;
+    ASSERT_TRUE(saturate || scalar::fp8_in_range<kFormat>(exact)) << x << " / " << scale;
     ASSERT_EQ(scalar::fp8_encode<kFormat>(quotient, saturate),
               scalar::fp8_encode<kFormat>(exact, saturate))
         << x << " / " << scale;
   }
+  if (std::abs(x) > PreparedFp8::largest_input(Q{0, 0, true}, scale)) return;
   ASSERT_EQ(scalar::fp8_in_range<kFormat>(quotient), scalar::fp8_in_range<kFormat>(exact));
 }
 

@@ -11,7 +11,7 @@
 namespace cuqat::scalar {
 
 /// An integer quantizer's scale and zero point, and all that their elements share. Nearest-even
-/// convention, f32. No element is NaN.
+/// convention, f32. Elements are finite and no larger than largest_input().
 class PreparedInteger {
  public:
   PreparedInteger() = default;
@@ -19,9 +19,9 @@ class PreparedInteger {
   CUQAT_HD PreparedInteger(const Q& quantizer, float scale, std::int32_t zero_point)
       : divisor_(scale),
         scale_(scale),
-        zero_(static_cast<float>(zero_point)),
-        low_(static_cast<float>(quantizer.low)),
-        high_(static_cast<float>(quantizer.high)) {
+        low_(static_cast<float>(quantizer.low - zero_point)),
+        high_(static_cast<float>(quantizer.high - zero_point)),
+        code_of_none_(kWhole + static_cast<float>(zero_point)) {
     static_assert(is_integer(Q::kFormat) && Q::kRounding == Rounding::kNearestEven);
   }
 
@@ -32,22 +32,23 @@ class PreparedInteger {
            zero_point <= kLargestZero;
   }
 
-  /// As fake_quantize_element.
-  [[nodiscard]] CUQAT_HD Quantized<float> fake_quantize(float x) const {
-    const float unclamped = rounded(x);
-    const float code = clamp(unclamped, low_, high_);
-    return {(code - zero_) * scale_, code != unclamped};
+  /// Infinite where all finite elements may be prepared.
+  template <typename Q>
+  CUQAT_HD static float largest_input(const Q&, float scale) {
+    return SharedDivisor::kLargestQuotient * scale;
   }
 
-  /// The low eight bits of quantize_element.
-  [[nodiscard]] CUQAT_HD std::uint8_t quantize(float x) const {
-    return static_cast<std::uint8_t>(to_bits(clamp(rounded(x), low_, high_) + kWhole));
+  /// rint(x / scale): past 2^22 rounded once more, and past every code.
+  [[nodiscard]] CUQAT_HD float steps(float x) const {
+    return (divisor_.quotient(x) + kWhole) - kWhole;
   }
-
-  /// As is_clipped.
-  [[nodiscard]] CUQAT_HD bool clips(float x) const {
-    const float unclamped = rounded(x);
-    return !(unclamped >= low_ && unclamped <= high_);
+  /// The steps of the nearest code.
+  [[nodiscard]] CUQAT_HD float clamped(float steps) const { return clamp(steps, low_, high_); }
+  /// As dequantize_element of what clamped() gave.
+  [[nodiscard]] CUQAT_HD float value_of(float steps) const { return steps * scale_; }
+  /// The low eight bits of its code, as quantize_element.
+  [[nodiscard]] CUQAT_HD std::uint8_t code_of(float steps) const {
+    return static_cast<std::uint8_t>(to_bits(steps + code_of_none_));
   }
 
  private:
@@ -55,19 +56,14 @@ class PreparedInteger {
   /// number in its low bits. Even, and not at the end of a binade.
   static constexpr float kWhole = 0x1.8p23f;
 
-  /// rint(x / scale) + zero point.
-  [[nodiscard]] CUQAT_HD float rounded(float x) const {
-    return (divisor_.quotient(x) + kWhole) - (kWhole - zero_);
-  }
-
   SharedDivisor divisor_;
   float scale_;
-  float zero_;
-  float low_;
+  float low_;  ///< In steps, as high_.
   float high_;
+  float code_of_none_;
 };
 
-/// A scale of FP8. No element is NaN.
+/// A scale of FP8. Elements are finite and no larger than largest_input().
 class PreparedFp8 {
  public:
   PreparedFp8() = default;
@@ -78,6 +74,17 @@ class PreparedFp8 {
 
   CUQAT_HD static bool is_ordinary(float scale, std::int32_t) {
     return SharedDivisor::is_ordinary(scale);
+  }
+
+  /// Where the quantizer does not saturate, no such element overflows.
+  template <typename Q>
+  CUQAT_HD static float largest_input(const Q& quantizer, float scale) {
+    return quantizer.saturate ? SharedDivisor::kLargestQuotient * scale : largest_whole<Q>(scale);
+  }
+  /// No element up to this is clipped.
+  template <typename Q>
+  CUQAT_HD static float largest_whole(float scale) {
+    return static_cast<float>(Fp8Traits<Q::kFormat>::kMax) * scale;
   }
 
   /// What x / scale is to every FP8 format, with its sign.

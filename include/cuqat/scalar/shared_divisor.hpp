@@ -15,7 +15,7 @@ CUQAT_HD float fused_multiply_add(float a, float b, float c) {
 #endif
 }
 
-/// The quotients of all that a quantizer tells apart, with the bits of x / divisor.
+/// Quotients with the bits of x / divisor, but for those that round to 0 in every quantizer.
 ///
 /// With y the rounded reciprocal and q0 = x * y, q0 + (x - q0 * divisor) * y is the correctly
 /// rounded quotient. Source of the method: Markstein, "Computation of elementary functions on the
@@ -26,32 +26,28 @@ CUQAT_HD float fused_multiply_add(float a, float b, float c) {
 /// pairs of significands that have one.
 class SharedDivisor {
  public:
-  /// Past this magnitude every quantizer saturates, so larger quotients are given as this.
-  static constexpr float kLargestQuotient = 0x1p21f;
+  /// No step overflows up to this magnitude.
+  static constexpr float kLargestQuotient = 0x1p126f;
 
   SharedDivisor() = default;
-  CUQAT_HD explicit SharedDivisor(float divisor)
-      : divisor_(divisor), reciprocal_(1.0f / divisor), bound_(kLargestQuotient * divisor) {}
+  CUQAT_HD explicit SharedDivisor(float divisor) : divisor_(divisor), reciprocal_(1.0f / divisor) {}
 
-  /// Between these no step overflows, and none underflows where the quotient is 2^-30 or more.
+  /// Between these none underflows where the quotient is 2^-30 or more.
   CUQAT_HD static bool is_ordinary(float divisor) {
     return divisor >= 0x1p-70f && divisor <= 0x1p70f;
   }
 
-  /// x / divisor where its magnitude is in [2^-30, kLargestQuotient]; kLargestQuotient with the
-  /// sign of x past it; a number below 2^-25, perhaps of the other sign, for smaller ones; some
-  /// number for NaN. The divisor is ordinary.
+  /// x / divisor where its magnitude is in [2^-30, kLargestQuotient]; a number below 2^-25, perhaps
+  /// of the other sign, for smaller ones. The divisor is ordinary.
   [[nodiscard]] CUQAT_HD float quotient(float x) const {
-    const float bounded = clamp(x, -bound_, bound_);
-    const float near = bounded * reciprocal_;
-    const float rest = fused_multiply_add(-near, divisor_, bounded);
+    const float near = x * reciprocal_;
+    const float rest = fused_multiply_add(-near, divisor_, x);
     return fused_multiply_add(rest, reciprocal_, near);
   }
 
  private:
   float divisor_;
   float reciprocal_;
-  float bound_;
 };
 
 }  // namespace cuqat::scalar
