@@ -17,6 +17,11 @@
 
 namespace cuqat::gpu {
 
+/// Blocks of quantize_kernel that fit on a multiprocessor without a spill.
+template <typename Scales>
+inline constexpr int kQuantizeBlocks =
+    Scales::kInFlight < kPacksInFlight<typename Scales::Element> ? 2 : 3;
+
 /// finish(place, codes, number of the pack) for every pack of x; and its statistics, for which the
 /// scratch and the result are set.
 template <bool kWithStatistics, typename Scales, typename Finish>
@@ -49,7 +54,7 @@ __device__ inline void for_each_quantized(const PackLayout& layout, bool moves_w
 }
 
 template <typename Scales, bool kWithStatistics>
-__global__ void __launch_bounds__(kBlockThreads, 2)
+__global__ void __launch_bounds__(kBlockThreads, kQuantizeBlocks<Scales>)
     quantize_kernel(PackLayout layout, ScaleMap map, typename Scales::Quantizer quantizer,
                     const void* x, std::uint8_t* codes, ReductionScratch scratch,
                     Statistics* statistics) {
