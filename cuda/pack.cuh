@@ -132,12 +132,30 @@ __device__ inline void copy_words(Pack<T>& pack, const void* from) {
   }
 }
 
+/// A word to global memory, in one instruction: from an assignment the compiler makes four where it
+/// has computed the parts apart.
+__device__ inline void store_word(Word16* to, const Word16& word) {
+#if defined(__CUDA_ARCH__)
+  __stwb(reinterpret_cast<uint4*>(to),
+         make_uint4(word.part[0], word.part[1], word.part[2], word.part[3]));
+#else
+  *to = word;
+#endif
+}
+__device__ inline void store_word(Word8* to, const Word8& word) {
+#if defined(__CUDA_ARCH__)
+  __stwb(reinterpret_cast<uint2*>(to), make_uint2(word.part[0], word.part[1]));
+#else
+  *to = word;
+#endif
+}
+
 template <typename Word, typename T>
 __device__ inline void copy_words(void* to, const Pack<T>& pack) {
   constexpr int kWords = static_cast<int>(sizeof(Pack<T>) / sizeof(Word));
 #pragma unroll
   for (int i = 0; i < kWords; ++i) {
-    static_cast<Word*>(to)[i] = reinterpret_cast<const Word*>(&pack)[i];
+    store_word(static_cast<Word*>(to) + i, reinterpret_cast<const Word*>(&pack)[i]);
   }
 }
 
