@@ -7,8 +7,11 @@
 
 namespace cuqat::gpu {
 
-/// Throws CudaError where the status is one. The runtime's own record of the last error is cleared,
-/// so that the next call does not report this one again.
-void check(cudaError_t status, std::source_location where = std::source_location::current());
+/// Throws CudaError where the status of a runtime call is one. The runtime's own record of the last
+/// error is cleared, so that the next call does not report this one again.
+/// @param call  the runtime's function, "cudaMalloc" say.
+/// @param operation  the function of cuqat that asked for it.
+void check(cudaError_t status, const char* call,
+           std::source_location operation = std::source_location::current());
 
 }  // namespace cuqat::gpu

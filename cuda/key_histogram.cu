@@ -35,7 +35,7 @@ void launch_as(std::int64_t count, const void* x, std::uint64_t* counts, Statist
   const auto kernel = &key_histogram_kernel<T, kWithStatistics>;
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                              static_cast<int>(block.shared_bytes)),
-        target.operation);
+        "cudaFuncSetAttribute", target.operation);
   constexpr std::int64_t kPacksOfBlock = std::int64_t{kHistogramThreads} * kHistogramPacksInFlight;
   const std::int64_t wanted = layout.num_packs / kPacksOfBlock + 1;
   launch(static_cast<int>(std::min<std::int64_t>(wanted, target.num_multiprocessors)), block,

@@ -36,7 +36,7 @@ void launch(int num_blocks, const BlockShape& block, const LaunchTarget& target,
   config.dynamicSmemBytes = block.shared_bytes;
   config.stream = target.stream;
   check(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...),
-        target.operation);
+        "cudaLaunchKernelEx", target.operation);
 }
 
 /// The same with kBlockThreads.
@@ -61,7 +61,7 @@ int streaming_grid(std::int64_t num_items, int items_per_thread, std::size_t sha
   int resident = 0;
   check(
       cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, kBlockThreads, shared_bytes),
-      target.operation);
+      "cudaOccupancyMaxActiveBlocksPerMultiprocessor", target.operation);
   const std::int64_t most =
       std::int64_t{target.num_multiprocessors} * std::min(resident, kMaxBlocksPerMultiprocessor);
   const std::int64_t per_block = std::int64_t{kBlockThreads} * items_per_thread;

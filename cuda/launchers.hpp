@@ -61,7 +61,10 @@ struct LaunchTarget {
   std::source_location operation;  ///< Named by the error of a launch that fails.
 };
 
-/// Bytes of workspace that a reduction takes; they are zero before its first launch.
+/// What the runtime says of a kernel on the current device: cudaErrorNoKernelImageForDevice, say.
+cudaError_t find_device_code();
+
+/// Bytes at the begin of the workspace that a reduction takes; zero before its first launch.
 std::size_t reduction_workspace_bytes(int num_multiprocessors);
 
 /// statistics may be null.

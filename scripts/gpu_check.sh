@@ -6,31 +6,43 @@
 #   --quick              fewer cases, small tensors, only memcheck
 #   --no-sanitizer       where there is no compute-sanitizer
 #   --peers              then the same rows in PyTorch, if python3 has it
+#   --time-limit SECONDS  of one program, in place of 3600
 #   --archs LIST         architectures to build for ("90", "80;90"); else that of the GPU here
-#   --build-only         no GPU is needed: makes a folder that can be copied to a machine with one
+#   --build-only         no GPU is needed: makes a folder that can be copied to a machine with one,
+#                        where gpu_run.py in it does the rest, with nothing but Python
 #   --build-folder DIR   with --build-only where to make it, else a folder so made: builds nothing
 #   --out DIR            where the result goes, in place of bench/results
 set -eu
+here=$PWD
 cd "$(dirname "$0")/.."
 
 usage() {
-  sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
   exit 2
+}
+# A path of the caller's, from the root.
+absolute() {
+  case $1 in
+    /*) echo "$1" ;;
+    *) echo "$here/$1" ;;
+  esac
 }
 
 archs=
 options=
 build_only=
 folder=
+out=bench/results
 while [ $# -gt 0 ]; do
   case $1 in
-    --archs | --build-folder | --out) [ $# -ge 2 ] || usage ;;
+    --archs | --build-folder | --out | --time-limit) [ $# -ge 2 ] || usage ;;
   esac
   case $1 in
     --archs) archs=$2; shift 2 ;;
     --build-only) build_only=yes; shift ;;
-    --build-folder) folder=$2; shift 2 ;;
-    --out) options="$options --out $2"; shift 2 ;;
+    --build-folder) folder=$(absolute "$2"); shift 2 ;;
+    --out) out=$(absolute "$2"); shift 2 ;;
+    --time-limit) options="$options $1 $2"; shift 2 ;;
     --quick | --no-sanitizer | --peers) options="$options $1"; shift ;;
     *) usage ;;
   esac
@@ -57,10 +69,12 @@ if [ -z "$folder" ] || [ -n "$build_only" ]; then
   cmake --build "$build" --target $tests gpu_bench gpu_info
   git describe --always --dirty --exclude '*' --abbrev=40 >"$build/commit" 2>/dev/null ||
     echo unknown >"$build/commit"
+  sed -n 's/^CMAKE_CUDA_ARCHITECTURES:[A-Z]*=//p' "$build/CMakeCache.txt" >"$build/architectures"
+  echo "$tests" >"$build/suites"
 fi
 
 if [ -n "$build_only" ]; then
-  folder=${folder:-build/gpu-travel}
+  folder=${folder:-$PWD/build/gpu-travel}
   mkdir -p "$folder/bin" "$folder/lib"
   for program in $tests gpu_bench gpu_info; do
     strip -o "$folder/bin/$program" "$build/bin/$program"
@@ -68,11 +82,17 @@ if [ -n "$build_only" ]; then
   # The two that a machine with a driver and Python need not have.
   ldd "$folder/bin/gpu_bench" | awk '/lib(gomp|benchmark)\.so/ { print $3 }' |
     while read -r library; do cp -L "$library" "$folder/lib/"; done
-  cp "$build/commit" "$folder/commit"
-  echo "$folder: $(du -sk "$folder" | cut -f 1) KiB, commit $(cat "$folder/commit")"
-  echo "There: scripts/gpu_check.sh --build-folder $folder"
+  cp "$build/commit" "$build/architectures" "$build/suites" scripts/gpu_run.py \
+    bench/peers/gpu_peers.py "$folder"
+  size=$(du -sk "$folder" | cut -f 1)
+  echo "$folder: $size KiB, commit $(cat "$folder/commit")"
+  if [ "$size" -gt 61440 ]; then
+    echo "That is more than 60 MiB" >&2
+    exit 1
+  fi
+  echo "There: python3 $(basename "$folder")/gpu_run.py --out RESULTS"
   exit 0
 fi
 
-# shellcheck disable=SC2086  # lists of words
-exec python3 scripts/gpu_run.py --folder "${folder:-$build}" $options $tests
+# shellcheck disable=SC2086  # a list of words
+exec python3 scripts/gpu_run.py --folder "${folder:-$build}" --out "$out" $options

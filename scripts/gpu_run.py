@@ -1,27 +1,34 @@
 """Runs the programs of a folder that scripts/gpu_check.sh has built on the GPU of this machine, and
-writes what came of it as JSON. Uses nothing but the standard library.
+writes what came of it as JSON, anew after each of them. Uses nothing but the standard library.
 
-Exits with 0 where everything passed, 1 where anything failed, 77 where there is no GPU.
+Exits with 0 where everything passed, 1 where anything failed or was skipped, 77 where there is no
+GPU.
 """
+from __future__ import annotations
+
 import argparse
 import datetime
+import importlib.util
 import json
 import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 SKIPPED = 77
 SANITIZER_STATUS = 86  # of a program that compute-sanitizer has something to say about
 SANITIZER_TOOLS = ["memcheck", "racecheck", "initcheck", "synccheck"]
+HERE = pathlib.Path(__file__).resolve().parent
 SUMMARY = re.compile(r"=+ (?:ERROR SUMMARY: (\d+) error|RACECHECK SUMMARY: (\d+) hazard)")
 
 
-def environment(quick: bool, sanitized: bool) -> dict[str, str]:
+def sample(quick: bool, sanitized: bool) -> dict[str, str]:
     """How much is run: all of it, a sample, or a smaller sample. Programs print what they leave out."""
     chosen = {}
     if quick or sanitized:
@@ -32,25 +39,42 @@ def environment(quick: bool, sanitized: bool) -> dict[str, str]:
     return chosen
 
 
+def environment(variables: dict[str, str]) -> dict[str, str]:
+    """Of this process, without what would change how much is run, and with the variables."""
+    kept = {name: value for name, value in os.environ.items()
+            if not name.startswith(("GTEST_", "CUQAT_", "BENCHMARK_"))}
+    return kept | variables
+
+
 class Runner:
-    def __init__(self, folder: pathlib.Path, scratch: pathlib.Path, quick: bool):
+    def __init__(self, folder: pathlib.Path, scratch: pathlib.Path, quick: bool, time_limit: float):
         self.bin = folder / "bin"
         self.scratch = scratch
         self.quick = quick
+        self.time_limit = time_limit
         self.problems: list[str] = []
 
     def run(self, command: list[str], sanitized: bool = False) -> tuple[int, str, float]:
-        """Exit status, output, and seconds. The output is also printed as it comes."""
-        variables = environment(self.quick, sanitized)
+        """Exit status, output, and seconds. The output is also printed as it comes. A program that
+        passes the time limit, with a kernel that hangs, say, is killed."""
+        variables = sample(self.quick, sanitized)
         print("\n==", *(f"{k}={v}" for k, v in variables.items()), *command, flush=True)
         begin = time.monotonic()
-        process = subprocess.Popen(command, env=os.environ | variables, text=True, errors="replace",
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, env=environment(variables), text=True,
+                                   errors="replace", stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, start_new_session=True)
+        killer = threading.Timer(self.time_limit, os.killpg, (process.pid, signal.SIGKILL))
+        killer.start()
         lines = []
         for line in process.stdout:
             lines.append(line)
             print(line, end="", flush=True)
-        return process.wait(), "".join(lines), round(time.monotonic() - begin, 1)
+        status = process.wait()
+        killer.cancel()
+        seconds = round(time.monotonic() - begin, 1)
+        if status == -signal.SIGKILL and seconds >= self.time_limit:
+            self.problems.append(f"{' '.join(map(str, command))}: killed after {seconds} s")
+        return status, "".join(lines), seconds
 
     def tests(self, program: str, prefix: list[str], sanitized: bool = False) -> dict:
         """Runs a GoogleTest program, and gives its counts. Not to end is to fail."""
@@ -59,26 +83,26 @@ class Runner:
         command = [str(self.bin / program), "--gtest_brief=1", f"--gtest_output=json:{report}"]
         status, output, seconds = self.run(prefix + command, sanitized)
         result = {"program": program, "exit_status": status, "seconds": seconds, "passed": 0,
-                  "failed": 0, "skipped": 0, "sample": environment(self.quick, sanitized),
+                  "failed": 0, "skipped": 0, "sample": sample(self.quick, sanitized),
                   "output": output}
         if report.exists():
             for suite in json.loads(report.read_text())["testsuites"]:
                 for test in suite["testsuite"]:
                     kind = "failed" if test.get("failures") else (
-                        "skipped" if test["result"] == "SKIPPED" else "passed")
+                        "passed" if test["result"] == "COMPLETED" else "skipped")
                     result[kind] += 1
-        ended = report.exists() or status == SKIPPED
-        result["outcome"] = ("failed" if result["failed"] or not ended
-                             or status not in (0, SKIPPED, SANITIZER_STATUS)
-                             else "passed" if result["passed"] else "skipped")
+        passed = result["passed"] and not result["failed"] and status == 0
+        result["outcome"] = ("passed" if passed else
+                             "skipped" if status == SKIPPED and not result["failed"] else "failed")
         return result
 
     def suite(self, program: str) -> dict:
         result = self.tests(program, [])
         del result["output"]
-        if result["outcome"] == "failed":
-            self.problems.append(f"{program}: {result['failed']} tests failed, "
-                                 f"exit status {result['exit_status']}")
+        # There is a GPU: to skip the suite is to fail.
+        if result["outcome"] != "passed":
+            self.problems.append(f"{program}: {result['passed']} tests passed, {result['failed']} "
+                                 f"failed, exit status {result['exit_status']}")
         return result
 
     def sanitizer(self, command: str, tool: str, program: str) -> dict:
@@ -87,7 +111,7 @@ class Runner:
         found = SUMMARY.findall(result.pop("output"))
         reports = int("".join(found[-1])) if found else None
         result |= {"tool": tool, "reports": reports}
-        if reports != 0 or result["outcome"] == "failed":
+        if reports != 0 or result["outcome"] != "passed":
             result["outcome"] = "failed"
             said = "no summary" if reports is None else f"{reports} reports"
             self.problems.append(f"{tool} {program}: {said}, exit status {result['exit_status']}")
@@ -97,7 +121,10 @@ class Runner:
         report = self.scratch / "gpu_bench.json"
         status, _, _ = self.run([str(self.bin / "gpu_bench"), f"--benchmark_out={report}",
                                  "--benchmark_out_format=json"])
-        runs = json.loads(report.read_text())["benchmarks"] if status == 0 else []
+        try:
+            runs = json.loads(report.read_text())["benchmarks"] if status == 0 else []
+        except (OSError, ValueError, KeyError):
+            runs = []
         if not runs:
             self.problems.append(f"gpu_bench: no rows, exit status {status}")
         return [self.bench_row(run) for run in runs]
@@ -107,39 +134,63 @@ class Runner:
         row = {"row": name, "library": "cuqat", "cache": cache}
         if run.get("error_occurred"):
             row["error"] = run["error_message"]
-            if not row["error"].startswith("NOT MEASURED"):
+            # What the device has no memory for is the one thing that may be missing.
+            if not row["error"].startswith("NOT MEASURED: no "):
                 self.problems.append(f"gpu_bench, {name} {cache}: {row['error']}")
             return row
-        names = {"microseconds": "median_us", "microseconds_iqr": "iqr_us"}
-        for key in ["microseconds", "microseconds_iqr", "percent_of_copy", "percent_of_copy_iqr",
+        names = {"microseconds": "median_us", "microseconds_iqr": "iqr_us",
+                 "host_microseconds": "host_us", "host_microseconds_iqr": "host_iqr_us"}
+        for key in ["microseconds", "microseconds_iqr", "host_microseconds",
+                    "host_microseconds_iqr", "percent_of_copy", "percent_of_copy_iqr",
                     "percent_of_kernel_copy", "percent_of_kernel_copy_iqr", "percent_of_read",
-                    "percent_of_read_iqr"]:
+                    "percent_of_read_iqr", "most_drift_percent"]:
             row[names.get(key, key)] = round(run[key], 3)
         for key in ["elements", "bytes_read", "bytes_written", "samples", "dropped", "buffers"]:
             row[key] = int(run[key])
         return row
 
-    def peers(self) -> list[dict]:
+    def peers(self) -> dict:
+        """Versions and rows; none where this Python has no PyTorch."""
+        if importlib.util.find_spec("torch") is None:
+            return {"rows": [], "not_run": "this Python has no torch"}
         report = self.scratch / "peers.json"
-        count = environment(self.quick, False).get("CUQAT_BENCH_COUNT", str(1 << 28))
-        status, _, _ = self.run([sys.executable, "bench/peers/gpu_peers.py", "--count", count,
-                                 "--json", str(report)])
+        count = sample(self.quick, False).get("CUQAT_BENCH_COUNT", str(1 << 28))
+        # In a folder of a build beside this file.
+        script = next(path for path in (HERE / "gpu_peers.py",
+                                        HERE.parent / "bench" / "peers" / "gpu_peers.py")
+                      if path.exists())
+        status, _, _ = self.run([sys.executable, str(script), "--count", count, "--json",
+                                 str(report)])
         if status != 0:
             self.problems.append(f"gpu_peers.py: exit status {status}")
-        return json.loads(report.read_text()) if report.exists() else []
+        return json.loads(report.read_text()) if report.exists() else {"rows": []}
 
 
-def driver_version() -> str | None:
+def said_by(*command: str) -> str | None:
+    """The last line of a program's output, or None where it cannot be run."""
     try:
-        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-        return subprocess.run(query, capture_output=True, text=True,
-                              check=True).stdout.splitlines()[0].strip()
+        return subprocess.run(command, capture_output=True, text=True,
+                              check=True).stdout.splitlines()[-1].strip()
     except (OSError, subprocess.CalledProcessError, IndexError):
         return None
 
 
+def machine(folder: pathlib.Path, gpu: dict, sanitizer: str | None) -> dict:
+    """What the figures depend on."""
+    queries = {"driver": "driver_version", "sm_clock": "clocks.sm", "most_sm_clock": "clocks.max.sm",
+               "most_memory_clock": "clocks.max.mem", "power_limit": "power.limit",
+               "mig": "mig.mode.current"}
+    return {"gpu": gpu,
+            **{name: said_by("nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader")
+               for name, query in queries.items()},
+            "compute_sanitizer": said_by(sanitizer, "--version") if sanitizer else None,
+            "commit": (folder / "commit").read_text().strip(),
+            "architectures": (folder / "architectures").read_text().strip()}
+
+
 def print_summary(result: dict) -> None:
-    print(f"\n{result['gpu']['name']}, driver {result['driver']}, commit {result['commit']}")
+    print(f"\n{result['gpu']['name']}, driver {result['driver']}, cuqat "
+          f"{result['gpu']['cuqat_version']}, commit {result['commit']}")
     for suite in result["suites"]:
         print(f"  {suite['program']}: {suite['passed']} passed, {suite['failed']} failed, "
               f"{suite['skipped']} skipped: {suite['outcome']}")
@@ -147,7 +198,9 @@ def print_summary(result: dict) -> None:
         print(f"  {run['tool']} {run['program']}: {run['reports']} reports: {run['outcome']}")
     if not result["sanitizers"]:
         print("  compute-sanitizer: NOT RUN")
-    for row in result["bench"] + result["peers"]:
+    measured = sum("error" not in row for row in result["bench"])
+    print(f"  gpu_bench: {measured} of {len(result['bench'])} rows measured")
+    for row in result["bench"] + result["peers"]["rows"]:
         name = f"{row['row']} ({row['library']}, {row['cache']})"
         if "error" in row:
             print(f"  {name:72} {row['error']}")
@@ -158,50 +211,65 @@ def print_summary(result: dict) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=pathlib.Path, required=True)
+    parser.add_argument("--folder", type=pathlib.Path, default=HERE,
+                        help="of the build; else the one that this file is in")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("bench/results"))
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--quick", action="store_true",
+                        help="fewer cases, small tensors, only memcheck")
     parser.add_argument("--no-sanitizer", action="store_true")
-    parser.add_argument("--peers", action="store_true")
-    parser.add_argument("tests", nargs="+")
+    parser.add_argument("--peers", action="store_true", help="then the same rows in PyTorch")
+    parser.add_argument("--time-limit", type=float, default=3600.0, metavar="SECONDS",
+                        help="for one program; 3600 unless given")
     arguments = parser.parse_args()
+    tests = (arguments.folder / "suites").read_text().split()
 
     info = subprocess.run([arguments.folder / "bin" / "gpu_info"], capture_output=True, text=True)
     if info.returncode == SKIPPED:
         print(f"SKIPPED, NOTHING WAS TESTED OR MEASURED: {info.stderr.strip()}")
         return SKIPPED
-    info.check_returncode()
+    if info.returncode != 0:
+        print(f"FAILED: gpu_info: {info.stderr.strip()}")
+        return 1
     sanitizer = shutil.which("compute-sanitizer",
                              path=os.environ.get("PATH", "") + ":/usr/local/cuda/bin")
     if sanitizer is None and not arguments.no_sanitizer:
         print("There is no compute-sanitizer here; --no-sanitizer does without it.")
         return 1
 
+    now = datetime.datetime.now(datetime.timezone.utc)
+    gpu = json.loads(info.stdout)
+    gpu_name = re.sub(r"[^a-z0-9]+", "-", gpu["name"].lower()).strip("-")
+    out = arguments.out / (f"{gpu_name}-{now:%Y-%m-%d-%H%M%S}"
+                           f"{'-quick' if arguments.quick else ''}.json")
+    arguments.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        runner = Runner(arguments.folder, pathlib.Path(scratch), arguments.quick)
-        result = {
-            "gpu": json.loads(info.stdout),
-            "driver": driver_version(),
-            "commit": (arguments.folder / "commit").read_text().strip(),
-            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            "quick": arguments.quick,
-            "suites": [runner.suite(program) for program in arguments.tests],
-            "sanitizers": [],
-        }
+        runner = Runner(arguments.folder, pathlib.Path(scratch), arguments.quick,
+                        arguments.time_limit)
+        result = machine(arguments.folder, gpu, sanitizer) | {
+            "date": now.isoformat(timespec="seconds"), "quick": arguments.quick, "complete": False,
+            "suites": [], "sanitizers": [], "bench": [], "peers": {"rows": []},
+            "problems": runner.problems}
+
+        def write() -> None:
+            out.write_text(json.dumps(result, indent=1) + "\n")
+
+        for program in tests:
+            result["suites"].append(runner.suite(program))
+            write()
         if not arguments.no_sanitizer:
-            tools = SANITIZER_TOOLS[:1] if arguments.quick else SANITIZER_TOOLS
-            result["sanitizers"] = [runner.sanitizer(sanitizer, tool, program)
-                                    for tool in tools for program in arguments.tests]
+            for tool in SANITIZER_TOOLS[:1] if arguments.quick else SANITIZER_TOOLS:
+                for program in tests:
+                    result["sanitizers"].append(runner.sanitizer(sanitizer, tool, program))
+                    write()
         result["bench"] = runner.bench()
-        result["peers"] = runner.peers() if arguments.peers else []
-        result["problems"] = runner.problems
+        write()
+        if arguments.peers:
+            result["peers"] = runner.peers()
+        result["complete"] = True
+        write()
 
     print_summary(result)
-    gpu = re.sub(r"[^a-z0-9]+", "-", result["gpu"]["name"].lower()).strip("-")
-    name = f"{gpu}-{result['date'][:10]}{'-quick' if arguments.quick else ''}.json"
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / name).write_text(json.dumps(result, indent=1) + "\n")
-    print(f"Written: {arguments.out / name}")
+    print(f"Written: {out}")
     for problem in runner.problems:
         print(f"FAILED: {problem}")
     print("FAILED" if runner.problems else "Everything that was run has passed")

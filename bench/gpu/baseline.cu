@@ -42,9 +42,10 @@ __global__ void read_kernel(const uint4* from, std::int64_t count, unsigned* sin
 gpu::LaunchTarget target(cudaStream_t stream) {
   int device = 0;
   gpu::LaunchTarget result{0, 0, stream, nullptr, std::source_location::current()};
-  gpu::check(cudaGetDevice(&device));
+  gpu::check(cudaGetDevice(&device), "cudaGetDevice");
   gpu::check(
-      cudaDeviceGetAttribute(&result.num_multiprocessors, cudaDevAttrMultiProcessorCount, device));
+      cudaDeviceGetAttribute(&result.num_multiprocessors, cudaDevAttrMultiProcessorCount, device),
+      "cudaDeviceGetAttribute");
   return result;
 }
 

@@ -73,8 +73,10 @@ class Counting : public Operation {
   }
 
   [[nodiscard]] std::string difference(int) const override {
-    return bench::difference("the counts", counts_, 0, expected_counts(period_, count_));
+    return bench::difference("the counts", counts_, expected_counts(period_, count_));
   }
+
+  void forget(int) const override { spoil(counts_); }
 
  private:
   Period period_;
@@ -104,8 +106,10 @@ class Calibrating : public Operation {
     const auto host = CalibrationCollector::of_key_histogram(
         DType::kBF16, std::span<const std::uint64_t, kNumKeys>(counts));
     const std::vector<float> expected = {static_cast<float>(host.compute(kMethod).params.scale[0])};
-    return bench::difference("the scale", scale_, 0, expected);
+    return bench::difference("the scale", scale_, expected);
   }
+
+  void forget(int) const override { spoil(scale_); }
 
  private:
   static constexpr CalibrationOptions kMethod{.method = CalibMethod::kMse};

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "cuqat/tensor_view.hpp"
+
 namespace cuqat::bench {
 
 /// A row that this device has no memory for.
@@ -48,6 +50,10 @@ class DeviceBuffer {
   template <typename T = std::byte>
   [[nodiscard]] T* as() const {
     return static_cast<T*>(memory_);
+  }
+  template <typename T>
+  [[nodiscard]] DeviceSpan<T> span() const {
+    return {as<T>(), bytes_ / static_cast<std::int64_t>(sizeof(T))};
   }
   [[nodiscard]] std::int64_t size_bytes() const { return bytes_; }
 

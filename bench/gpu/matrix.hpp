@@ -1,11 +1,10 @@
-// The data of the rows on a GPU: bf16 matrices of normal numbers, and the rows of them that are
-// compared with the host library's results.
+// The data of the rows on a GPU: bf16 matrices of normal numbers, which repeat, and so do the
+// results: the host library computes one period, and all of a result is compared with it.
 #pragma once
 
 #include <cuqat/cuqat.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <cstring>
 #include <random>
@@ -46,9 +45,8 @@ inline const std::vector<bfloat16>& normal_period() {
   return kPeriod;
 }
 
-/// `count` elements in device memory that repeat the period, by copies of ever longer parts.
-inline DeviceBuffer repeated(const std::vector<bfloat16>& period, std::int64_t count) {
-  DeviceBuffer buffer(count * kElementBytes);
+/// Fills the buffer with the period again and again, by copies of ever longer parts.
+inline void fill(const DeviceBuffer& buffer, const std::vector<bfloat16>& period) {
   std::int64_t done =
       std::min(buffer.size_bytes(), static_cast<std::int64_t>(period.size()) * kElementBytes);
   require(cudaMemcpy(buffer.as(), period.data(), static_cast<std::size_t>(done),
@@ -59,6 +57,11 @@ inline DeviceBuffer repeated(const std::vector<bfloat16>& period, std::int64_t c
                        cudaMemcpyDeviceToDevice));
     done += part;
   }
+}
+
+inline DeviceBuffer repeated(const std::vector<bfloat16>& period, std::int64_t count) {
+  DeviceBuffer buffer(count * kElementBytes);
+  fill(buffer, period);
   return buffer;
 }
 
@@ -73,44 +76,43 @@ inline Statistics statistics_of_normal_matrix(std::int64_t count) {
   return all;
 }
 
-/// Some rows of a matrix.
+/// Of a matrix of `count` elements the rows that repeat: a period's, or all that there are.
 struct Rows {
-  std::int64_t first;
-  std::int64_t count;
+  explicit Rows(std::int64_t count)
+      : num_rows(std::min(count, static_cast<std::int64_t>(normal_period().size())) / kColumns) {}
 
-  [[nodiscard]] Shape shape() const { return {count, kColumns}; }
-  [[nodiscard]] std::int64_t begin() const { return first * kColumns; }
-  [[nodiscard]] std::int64_t elements() const { return count * kColumns; }
+  [[nodiscard]] Shape shape() const { return {num_rows, kColumns}; }
   /// Of normal_matrix().
   [[nodiscard]] std::vector<bfloat16> x() const {
-    const std::vector<bfloat16>& period = normal_period();
-    std::vector<bfloat16> result(static_cast<std::size_t>(elements()));
-    for (std::size_t i = 0; i < result.size(); ++i) {
-      result[i] = period[(static_cast<std::size_t>(begin()) + i) % period.size()];
-    }
-    return result;
+    const auto end = normal_period().begin() + static_cast<std::ptrdiff_t>(shape().count());
+    return {normal_period().begin(), end};
   }
-};
 
-/// The first and the last rows.
-inline std::array<Rows, 2> checked_rows(std::int64_t count) {
-  const std::int64_t rows = count / kColumns;
-  const std::int64_t checked = std::min<std::int64_t>(rows, 7);
-  return {Rows{0, checked}, Rows{rows - checked, checked}};
-}
+  std::int64_t num_rows;
+};
 
 inline ConstTensorView view(const std::vector<bfloat16>& data, const Rows& rows) {
   return {data.data(), rows.shape()};
 }
 
-/// Empty where the bytes from `begin` on are `expected`, else the name and place.
+/// Empty where the buffer repeats what is expected from its first byte to its last, else the name
+/// and place.
 template <typename T>
-std::string difference(const char* name, const DeviceBuffer& buffer, std::int64_t begin_bytes,
+std::string difference(const char* name, const DeviceBuffer& buffer,
                        const std::vector<T>& expected) {
-  const std::vector<T> found =
-      buffer.content<T>(begin_bytes, static_cast<std::int64_t>(expected.size()));
-  if (std::memcmp(found.data(), expected.data(), found.size() * sizeof(T)) == 0) return {};
-  return std::string(name) + " from byte " + std::to_string(begin_bytes) + " on";
+  const auto period = static_cast<std::int64_t>(expected.size() * sizeof(T));
+  for (std::int64_t begin = 0; begin < buffer.size_bytes(); begin += period) {
+    const std::int64_t bytes = std::min(period, buffer.size_bytes() - begin);
+    const auto found = buffer.content<std::byte>(begin, bytes);
+    if (std::memcmp(found.data(), expected.data(), found.size()) == 0) continue;
+    return std::string(name) + " from byte " + std::to_string(begin) + " on";
+  }
+  return {};
+}
+
+/// Bytes that no result consists of.
+inline void spoil(const DeviceBuffer& buffer) {
+  require(cudaMemset(buffer.as(), 0xCD, static_cast<std::size_t>(buffer.size_bytes())));
 }
 
 }  // namespace cuqat::bench

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <vector>
@@ -50,7 +51,7 @@ class Graph {
  public:
   Graph(const Enqueue& enqueue, int num_calls, const Stream& stream) : num_calls_(num_calls) {
     cudaGraph_t graph = nullptr;
-    require(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeThreadLocal));
+    require(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeGlobal));
     for (int call = 0; call < num_calls; ++call) enqueue(call, stream.get());
     require(cudaStreamEndCapture(stream.get(), &graph));
     require(cudaGraphInstantiate(&executable_, graph, 0));
@@ -91,6 +92,8 @@ class Contender {
     for (int i = 0; i < 3; ++i) graph_.launch(stream);
     stream.wait();
   }
+  /// Without being timed.
+  void launch(const Stream& stream) const { graph_.launch(stream); }
   void run(const Stream& stream, int turn) {
     begin_[static_cast<std::size_t>(turn)].record(stream);
     graph_.launch(stream);
@@ -129,6 +132,7 @@ struct Spread {
 struct Samples {
   std::vector<double> call;                              ///< Microseconds.
   std::vector<double> of_copy, of_kernel_copy, of_read;  ///< Percent of their speed.
+  std::vector<double> host;                              ///< Microseconds of a call on a stream.
   int dropped = 0;
 };
 
@@ -176,11 +180,14 @@ Samples take_samples(const Operation& operation, const Baselines& baselines, int
   Samples samples;
   for (int round = 0; round < kMostRounds; ++round) {
     for (int turn = 0; turn < kTurns; ++turn) {
+      read.launch(stream);
       copy.run(stream, turn);
-      call.run(stream, turn);
-      kernel_copy.run(stream, turn);
       read.run(stream, turn);
+      call.run(stream, turn);
+      read.launch(stream);
+      kernel_copy.run(stream, turn);
     }
+    read.launch(stream);
     copy.run(stream, kTurns);
     stream.wait();
     for (int turn = 0; turn < kTurns; ++turn) {
@@ -199,6 +206,17 @@ Samples take_samples(const Operation& operation, const Baselines& baselines, int
     if (samples.call.size() >= kSamples) break;
   }
   return samples;
+}
+
+/// What putting one call on the stream takes the host, while the stream is idle.
+void sample_host(const Operation& operation, int num_sets, const Stream& stream, Samples& samples) {
+  for (int i = 0; i < kSamples; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    operation.run(i % num_sets, stream.get());
+    const std::chrono::duration<double, std::micro> time = std::chrono::steady_clock::now() - begin;
+    samples.host.push_back(time.count());
+    stream.wait();
+  }
 }
 
 std::int64_t l2_bytes() {
@@ -221,6 +239,7 @@ void report(benchmark::State& state, const Samples& samples, const Traffic& traf
   spread("percent_of_copy", Spread(samples.of_copy));
   spread("percent_of_kernel_copy", Spread(samples.of_kernel_copy));
   spread("percent_of_read", Spread(samples.of_read));
+  spread("host_microseconds", Spread(samples.host));
   state.counters["elements"] = static_cast<double>(count);
   state.counters["bytes_read"] = static_cast<double>(traffic.read);
   state.counters["bytes_written"] = static_cast<double>(traffic.written);
@@ -235,7 +254,7 @@ void run_row(benchmark::State& state, const Row& row, bool warm) {
   int num_sets = 1;
   if (warm) {
     const double per_element = static_cast<double>(row.traffic(1 << 20).total()) / (1 << 20);
-    const double fitting = static_cast<double>(l2_bytes()) / 8 / per_element;
+    const double fitting = static_cast<double>(l2_bytes()) / 4 / per_element;
     count = whole_rows(std::min(count, static_cast<std::int64_t>(fitting)));
   } else {
     const std::int64_t wanted = 4 * l2_bytes();
@@ -250,8 +269,11 @@ void run_row(benchmark::State& state, const Row& row, bool warm) {
   stream.wait();
   std::string wrong = operation->difference(0);
   if (wrong.empty()) {
-    const Samples samples = take_samples(*operation, baselines, num_sets, stream);
+    for (int set = 0; set < num_sets; ++set) operation->forget(set);
+    require(cudaDeviceSynchronize());
+    Samples samples = take_samples(*operation, baselines, num_sets, stream);
     wrong = operation->difference(num_sets - 1);
+    sample_host(*operation, num_sets, stream, samples);
     if (samples.call.size() < kSamples) {
       throw NotMeasured("NOT MEASURED: " + std::to_string(samples.dropped) +
                         " turns dropped, as the copies around them differ by more than " +

@@ -3,11 +3,15 @@
 // A row's call, a copy by cudaMemcpyAsync, a copy and a read by plain kernels, all of the bytes
 // that the call must move, take turns, timed by events on the device; the result is the median of
 // the ratios and their interquartile range. A turn whose copies before and after differ by more
-// than 3 % is dropped: clocks moved. Calls shorter than the clock's steps are timed many at once,
-// as a graph.
+// than 3 % is dropped: clocks moved. Everything that is timed runs as a graph, and calls shorter
+// than 200 us several at once; what a call costs the host is measured apart. A read comes before
+// all that writes, so that nothing has to write back what something else left in the L2 cache.
 //
-// Cold rows go round as many buffers as exceed four times the L2 cache. Warm rows stay within an
-// eighth of it.
+// Cold rows go round as many buffers as exceed four times the L2 cache. The buffers of a warm row
+// are a quarter of it, those of its copies another.
+//
+// Results are compared with the host library's, all of them, before the timing; then they are
+// overwritten, and what the timed calls left is compared again.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -35,6 +39,8 @@ class Operation {
   virtual void run(int set, cudaStream_t stream) const = 0;
   /// Compares what run(set) has written with the host library's answer: empty, or what is wrong.
   [[nodiscard]] virtual std::string difference(int set) const = 0;
+  /// Overwrites what run(set) writes.
+  virtual void forget(int set) const = 0;
 };
 
 struct Row {

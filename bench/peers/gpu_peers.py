@@ -1,14 +1,18 @@
 """The rows on a GPU in what a user would pick instead: PyTorch, eager and compiled.
 
-Measured as cuqat's own rows are (bench/gpu/measure.hpp): in turns with a copy of the bytes that must
-be moved, by events on the device, medians of at least 30 samples; a turn whose copies before and
-after differ by more than 3 % is dropped. scripts/gpu_check.sh --peers runs this.
+In turns with a copy of the bytes that must be moved, by events on the device, medians of at least 30
+samples; a read comes before both, and a turn whose copies before and after differ by more than 3 %
+is dropped. Calls of less than 200 us are timed several at once. Unlike cuqat's own rows
+(bench/gpu/measure.hpp) a way has one set of buffers ("cold" where that is more than four times the
+L2 cache), and runs as a user runs it, launched by the host, unless its name says "cuda_graph".
+scripts/gpu_check.sh --peers runs this.
 
 --dry-run: no GPU and no times; runs every row on the CPU with few elements and compares the results
 of its ways. Outputs that two ways share have the same shape and type, and differ by a step at most.
 """
 import argparse
 import json
+import math
 import statistics
 import sys
 
@@ -21,6 +25,7 @@ E4M3_SCALE = 5.0 / E4M3_MAX
 E4M3 = torch.float8_e4m3fn
 TURNS = 40
 SAMPLES = 30
+LEAST_MICROSECONDS = 200.0  # of what is between two events
 MOST_ROUNDS = 4
 MOST_DRIFT = 0.03
 aten = torch.ops.aten
@@ -33,6 +38,26 @@ class Row:
         self.name, self.elements, self.read, self.written = name, elements, read, written
         self.step = step  # by which elements of two ways may differ: roundings of x / s and x * (1 / s)
         self.ways = ways
+
+
+def in_cuda_graph(way):
+    """The way as a graph, which its first call captures: where a way reads results on the host, as
+    checks of zero points may, that fails, and its row has no figures. Without a GPU the way itself,
+    for comparing results."""
+    if not torch.cuda.is_available():
+        return way
+    captured = []
+
+    def replay():
+        if not captured:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                outputs = way()
+            captured.extend((graph, outputs))
+        captured[0].replay()
+        return captured[1]
+
+    return replay
 
 
 def compiled(function):
@@ -49,6 +74,10 @@ def int8_written_out(x, scale):
     code = torch.round(x.float() / scale)
     y = (torch.clamp(code, -128, 127) * scale).to(x.dtype)
     return y, (code >= -128) & (code <= 127), *torch.aminmax(x)
+
+
+def int8_values(x, scale):
+    return (torch.clamp(torch.round(x.float() / scale), -128, 127) * scale).to(x.dtype)
 
 
 def channel_eager(x, scale, axis):
@@ -89,9 +118,11 @@ def forward_rows(x, n):
     yield lambda: Row("1 fake_quantize int8 bf16 tensor, mask and statistics", n, 2 * n,
                       2 * n + n // 8, INT8_SCALE, torch=lambda: int8_eager(x, INT8_SCALE),
                       torch_compile=lambda: one_pass(x, scale))
+    values = compiled(int8_values)
     yield lambda: Row("1 fake_quantize int8 bf16 tensor", n, 2 * n, 2 * n, INT8_SCALE,
                       torch=lambda: torch.fake_quantize_per_tensor_affine(x, INT8_SCALE, 0, -128,
-                                                                          127))
+                                                                          127),
+                      torch_compile=lambda: values(x, scale))
     for axis in (0, 1):
         scales = torch.full((x.shape[axis],), INT8_SCALE, device=x.device)
         broadcast = scales.view(-1, 1) if axis == 0 else scales.view(1, -1)
@@ -154,10 +185,13 @@ def small_rows(x, n):
     scales = [torch.full((w.shape[0],), INT8_SCALE, device=x.device) for w in weights]
     zeros = [torch.zeros_like(s, dtype=torch.int32) for s in scales]
     moved = sum(w.numel() for w in weights)
+
+    def each():
+        return [torch.fake_quantize_per_channel_affine(w, s, z, 0, -128, 127)
+                for w, s, z in zip(weights, scales, zeros)]
+
     yield lambda: Row("16 fake_quantize int8 bf16 of 300 tensors, one launch", moved, 2 * moved,
-                      2 * moved, INT8_SCALE,
-                      torch=lambda: [torch.fake_quantize_per_channel_affine(w, s, z, 0, -128, 127)
-                                     for w, s, z in zip(weights, scales, zeros)])
+                      2 * moved, INT8_SCALE, torch=each, torch_cuda_graph=in_cuda_graph(each))
 
 
 def all_rows(x):
@@ -181,33 +215,48 @@ def quartiles(values):
     return middle, high - low
 
 
+def calls_worth_timing(work):
+    begin = torch.cuda.Event(enable_timing=True)
+    end = torch.cuda.Event(enable_timing=True)
+    begin.record()
+    work()
+    end.record()
+    torch.cuda.synchronize()
+    return math.ceil(LEAST_MICROSECONDS / max(begin.elapsed_time(end) * 1e3, 1.0))
+
+
 def measure(way, row):
     """Microseconds and percent of a copy, with their interquartile ranges, and counts."""
     half = max((row.read + row.written) // 2, 1)
     source = torch.ones(half, dtype=torch.uint8, device="cuda")
     target = torch.empty_like(source)
     copy = lambda: target.copy_(source)
+    read = lambda: source.amax()
     for _ in range(3):
         way()
         copy()
+        read()
+    way_calls, copy_calls = calls_worth_timing(way), calls_worth_timing(copy)
     times, percents, dropped = [], [], 0
     for _ in range(MOST_ROUNDS):
         events = []
 
-        def timed(work):
+        def timed(work, calls):
+            read()
             begin = torch.cuda.Event(enable_timing=True)
             end = torch.cuda.Event(enable_timing=True)
             begin.record()
-            work()
+            for _ in range(calls):
+                work()
             end.record()
-            events.append((begin, end))
+            events.append((begin, end, calls))
 
-        timed(copy)
+        timed(copy, copy_calls)
         for _ in range(TURNS):
-            timed(way)
-            timed(copy)
+            timed(way, way_calls)
+            timed(copy, copy_calls)
         torch.cuda.synchronize()
-        spans = [begin.elapsed_time(end) * 1e3 for begin, end in events]
+        spans = [begin.elapsed_time(end) * 1e3 / calls for begin, end, calls in events]
         for before, time, after in zip(spans[0::2], spans[1::2], spans[2::2]):
             if abs(after - before) > MOST_DRIFT * min(before, after):
                 dropped += 1
@@ -222,7 +271,9 @@ def measure(way, row):
 
 
 def measured_row(row, library, way):
-    result = {"row": row.name, "library": library, "cache": "cold"}
+    l2_bytes = torch.cuda.get_device_properties(0).L2_cache_size
+    cold = row.read + row.written > 4 * l2_bytes
+    result = {"row": row.name, "library": library, "cache": "cold" if cold else "warm"}
     try:
         time, percent, samples, dropped = measure(way, row)
     except Exception as error:  # whatever a peer cannot do is a row without figures
@@ -285,8 +336,9 @@ def main():
             rows.append(measured_row(row, library, way))
             print(json.dumps(rows[-1]), flush=True)
     if arguments.json:
+        result = {"torch": torch.__version__, "torch_cuda": torch.version.cuda, "rows": rows}
         with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump(rows, file, indent=1)
+            json.dump(result, file, indent=1)
     return 0
 
 

@@ -25,7 +25,7 @@ namespace cuqat {
 /// the same collector. Only the functions that say so wait or allocate.
 class DeviceCalibrationCollector {
  public:
-  /// Allocates 5 MB of device memory and waits. Granularity: tensor.
+  /// Allocates 5 MB of device memory, and waits for that but for no stream. Granularity: tensor.
   /// @throws InvalidArgument for f32 and f64; CudaError where the memory cannot be had.
   DeviceCalibrationCollector(DType dtype, const DeviceContext& context);
   /// Work on it must have ended. Waits; never throws.

@@ -47,12 +47,12 @@ void quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
               StreamRef stream);
 
 /// The same, and the statistics of x in the same read.
-/// Shape:  statistics one Statistics in device memory, 8-byte aligned.
+/// Shape:  statistics one entry, 8-byte aligned.
 /// Order:  on the stream. It uses the context's scratch memory.
 /// Agrees: bit for bit with every backend.
 /// @throws as quantize.
 void quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
-              DeviceSpan<std::uint8_t> codes, CodeLayout layout, Statistics* statistics,
+              DeviceSpan<std::uint8_t> codes, CodeLayout layout, DeviceSpan<Statistics> statistics,
               const DeviceContext& context, StreamRef stream);
 
 /// The codes of a matrix and those of its transpose in one read of it, as fake_quant.hpp says.
@@ -82,8 +82,8 @@ struct FakeQuantizeExtras {
   /// None, or exactly clip_mask_bytes(x.count()): bit i % 8 of byte i / 8 is 1 where element i is
   /// clipped or NaN.
   DeviceSpan<std::uint8_t> clip_mask;
-  /// Null, or one Statistics of x in device memory, 8-byte aligned.
-  Statistics* statistics = nullptr;
+  /// None, or one entry, the statistics of x; 8-byte aligned.
+  DeviceSpan<Statistics> statistics;
 };
 
 /// y = dequantize(quantize(x)) in one pass.

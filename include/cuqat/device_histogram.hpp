@@ -23,9 +23,11 @@ void accumulate_key_histogram(ConstDeviceTensorView x, DeviceSpan<std::uint64_t>
                               const DeviceContext& context, StreamRef stream);
 
 /// The same, with the statistics of x alone in the same read.
-/// Shape:  result is one Statistics in device memory, 8-byte aligned.
+/// Shape:  result one entry, 8-byte aligned.
 /// Order:  as above; it uses the context's scratch memory.
+/// @throws as above, and for another number of results.
 void accumulate_key_histogram(ConstDeviceTensorView x, DeviceSpan<std::uint64_t> counts,
-                              Statistics* result, const DeviceContext& context, StreamRef stream);
+                              DeviceSpan<Statistics> result, const DeviceContext& context,
+                              StreamRef stream);
 
 }  // namespace cuqat

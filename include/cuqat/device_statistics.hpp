@@ -10,19 +10,17 @@
 namespace cuqat {
 
 /// The statistics of the whole tensor in one read, left in device memory.
-/// Shape:  x any; result is one Statistics in device memory, 8-byte aligned.
+/// Shape:  x any; result one entry, 8-byte aligned.
 /// Values: as the host function.
 /// Order:  on the stream; it does not wait or allocate and uses the context's scratch memory.
 /// Agrees: bit for bit with every backend.
-/// @throws InvalidArgument for a pointer that the device cannot use or that is not aligned, a
-/// result
-///         in memory that x uses; CudaError where the launch fails.
-void statistics(ConstDeviceTensorView x, Statistics* result, const DeviceContext& context,
-                StreamRef stream);
+/// @throws InvalidArgument for another number of results, a pointer that the device cannot use or
+///         that is not aligned, a result in memory that x uses; CudaError where the launch fails.
+void statistics(ConstDeviceTensorView x, DeviceSpan<Statistics> result,
+                const DeviceContext& context, StreamRef stream);
 
 /// The same for each channel or group, in one read.
-/// Shape:  x any; result is one entry for each scale that the granularity has, in device memory,
-///         8-byte aligned.
+/// Shape:  x any; result one entry for each scale that the granularity has, 8-byte aligned.
 /// Values: as the host function.
 /// Order:  on the stream; it does not wait or allocate. For a single scale it uses the context's
 ///         scratch memory, for several the results themselves.

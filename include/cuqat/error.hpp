@@ -31,17 +31,22 @@ class DataError : public Error {
   using Error::Error;
 };
 
-/// A call of the CUDA runtime failed; the message names the call's place, the error and its code.
-/// Errors that the runtime can recover from are cleared; after others (an illegal access, say) the
-/// process's CUDA state is lost, and every later call throws this again.
+/// A call of the CUDA runtime failed. The message names the call, the function of cuqat that made
+/// it, the error and its code. The runtime's record of the error is cleared: contexts still work.
 class CudaError : public Error {
  public:
-  CudaError(const std::string& message, int code) : Error(message), code_(code) {}
+  CudaError(const std::string& message, int code, bool is_sticky)
+      : Error(message), code_(code), is_sticky_(is_sticky) {}
   /// The cudaError_t.
   [[nodiscard]] int code() const noexcept { return code_; }
+  /// True where work that was on the device before the call failed, whoever put it there (an
+  /// illegal access, say). CUDA gives this error to every later call of the process, which must be
+  /// started anew.
+  [[nodiscard]] bool is_sticky() const noexcept { return is_sticky_; }
 
  private:
   int code_;
+  bool is_sticky_;
 };
 
 }  // namespace cuqat

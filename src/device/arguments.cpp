@@ -40,7 +40,8 @@ void check_device_pointer(std::string_view name, const void* data, std::size_t b
     static_cast<void>(cudaGetLastError());
     throw_invalid(name, "an address that CUDA does not know", "one in device memory");
   }
-  gpu::check(status);  // a fault of earlier work, say, and no mistake of this call
+  // A fault of earlier work, say, and no mistake of this call.
+  gpu::check(status, "cudaPointerGetAttributes");
   const bool usable =
       attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
   if (!usable) throw_invalid(name, "in host memory", "in device memory");
@@ -50,10 +51,21 @@ void check_device_pointer(std::string_view name, const void* data, std::size_t b
   }
 }
 
-void check_statistics(std::string_view name, const Statistics* statistics,
+void check_statistics(std::string_view name, const DeviceSpan<Statistics>& statistics,
                       const DeviceContext& context) {
-  check_device_pointer(name, statistics, sizeof(Statistics), context);
-  check_alignment(name, statistics, alignof(Statistics));
+  check_device_span(name, statistics, 1, "for the whole tensor", context);
+  check_alignment(name, statistics.data(), alignof(Statistics));
+}
+
+void check_extras(const FakeQuantizeExtras& extras, std::int64_t count,
+                  const DeviceContext& context) {
+  if (!extras.clip_mask.empty()) {
+    check_device_span("clip_mask", extras.clip_mask, clip_mask_bytes(count),
+                      "as clip_mask_bytes says", context);
+  }
+  if (!extras.statistics.empty()) {
+    check_statistics("statistics", extras.statistics, context);
+  }
 }
 
 void check_device_codes(DeviceSpan<const std::uint8_t> codes, std::int64_t count, Format format,
@@ -96,11 +108,11 @@ gpu::ScaleOutput check_scale_output(const DeviceScales& scales, DType dtype,
 void* scratch(std::size_t bytes, const DeviceContext& context) {
   const DeviceContext::State& state = context.state();
   const std::size_t offset = gpu::reduction_workspace_bytes(state.num_multiprocessors);
-  if (state.workspace_bytes - offset < bytes) {
+  if (state.workspace_bytes < bytes) {
     throw_invalid("context.workspace_bytes()", text(state.workspace_bytes),
-                  "at least " + text(offset + bytes) + " for this tensor");
+                  "at least " + text(bytes) + " for this tensor");
   }
-  return static_cast<char*>(state.workspace) + offset;
+  return static_cast<char*>(state.workspace.data()) + offset;
 }
 
 gpu::DeviceScaledTensor unscaled_tensor(DType dtype, const Shape& shape,
@@ -135,20 +147,20 @@ gpu::DeviceScaledTensor check_scaled(DType dtype, const Shape& shape,
 gpu::FakeQuantizeWork check_fake_quantize(const ConstDeviceTensorView& x,
                                           const DeviceQuantParams& params,
                                           const DeviceTensorView& y,
-                                          const DeviceSpan<std::uint8_t>& clip_mask,
+                                          const FakeQuantizeExtras& extras,
                                           const DeviceContext& context) {
   check_device_view("x", x, context);
   const gpu::DeviceScaledTensor tensor = check_scaled(x.dtype(), x.shape(), params, context);
   check_alike("y", as_plain(y), "x", as_plain(x));
   check_device_view("y", y, context);
   check_in_place_or_disjoint({"y", as_plain(y)}, {"x", as_plain(x)});
-  check_apart({{"y", as_plain(y)}, {"clip_mask", as_plain(clip_mask)}},
+  check_extras(extras, x.count(), context);
+  const Region clip_mask{"clip_mask", as_plain(extras.clip_mask)};
+  const Region statistics{"statistics", as_plain(extras.statistics)};
+  check_apart({{"y", as_plain(y)}, clip_mask, statistics},
               {scale_region(params), zero_point_region(params)});
-  check_disjoint({"clip_mask", as_plain(clip_mask)}, {"x", as_plain(x)});
-  if (clip_mask.empty()) return {tensor, x.data(), y.data(), nullptr};
-  check_device_span("clip_mask", clip_mask, clip_mask_bytes(x.count()), "as clip_mask_bytes says",
-                    context);
-  return {tensor, x.data(), y.data(), clip_mask.data()};
+  check_apart({clip_mask, statistics}, {{"x", as_plain(x)}});
+  return {tensor, x.data(), y.data(), data_or_null(extras.clip_mask)};
 }
 
 }  // namespace cuqat::detail

@@ -36,9 +36,19 @@ void check_device_pointer(std::string_view name, const void* data, std::size_t b
 
 void check_alignment(std::string_view name, const void* data, std::size_t alignment);
 
-/// One Statistics that the device writes.
-void check_statistics(std::string_view name, const Statistics* statistics,
+/// The statistics of one tensor, which the device writes.
+void check_statistics(std::string_view name, const DeviceSpan<Statistics>& statistics,
                       const DeviceContext& context);
+
+/// The mask and the statistics of `count` elements, where they are wanted.
+void check_extras(const FakeQuantizeExtras& extras, std::int64_t count,
+                  const DeviceContext& context);
+
+/// An empty span may have any address.
+template <typename T>
+T* data_or_null(const DeviceSpan<T>& span) {
+  return span.empty() ? nullptr : span.data();
+}
 
 template <bool IsConst>
 void check_device_view(std::string_view name,
@@ -97,11 +107,11 @@ gpu::DeviceScaledTensor unscaled_tensor(DType dtype, const Shape& shape,
 gpu::DeviceScaledTensor check_scaled(DType dtype, const Shape& shape,
                                      const DeviceQuantParams& params, const DeviceContext& context);
 
-/// Checked arguments of fake_quantize; an empty mask becomes null.
+/// Checked arguments of fake_quantize.
 gpu::FakeQuantizeWork check_fake_quantize(const ConstDeviceTensorView& x,
                                           const DeviceQuantParams& params,
                                           const DeviceTensorView& y,
-                                          const DeviceSpan<std::uint8_t>& clip_mask,
+                                          const FakeQuantizeExtras& extras,
                                           const DeviceContext& context);
 
 }  // namespace cuqat::detail

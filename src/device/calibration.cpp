@@ -7,20 +7,13 @@
 #include "check.hpp"
 #include "cuqat/device_histogram.hpp"
 #include "device/arguments.hpp"
+#include "device/memory.hpp"
 
 namespace cuqat {
 
 struct DeviceCalibrationCollector::State {
-  explicit State(DType of) : dtype(of) {}
-  ~State() {
-    // At exit the runtime may be gone already; there is nothing to do about an error.
-    static_cast<void>(cudaFree(memory));
-  }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
-
   DType dtype;
-  void* memory = nullptr;  ///< The counts, then what answers need.
+  DeviceMemory memory;  ///< The counts, then what answers need.
 };
 
 DeviceCalibrationCollector::DeviceCalibrationCollector(DType dtype, const DeviceContext& context) {
@@ -28,13 +21,7 @@ DeviceCalibrationCollector::DeviceCalibrationCollector(DType dtype, const Device
     detail::throw_invalid("dtype", to_string(dtype), "F16 or BF16");
   }
   context.state().check_is_current();
-  state_ = std::make_unique<State>(dtype);
-  constexpr std::size_t kCountBytes = kNumKeys * sizeof(std::uint64_t);
-  gpu::check(cudaMalloc(&state_->memory, gpu::calibration_state_bytes()));
-  gpu::check(cudaMemset(state_->memory, 0, kCountBytes));
-  // Neither the host nor other streams wait for a memset; a copy back comes after it.
-  std::uint64_t count = 1;
-  gpu::check(cudaMemcpy(&count, state_->memory, sizeof(count), cudaMemcpyDeviceToHost));
+  state_.reset(new State{dtype, DeviceMemory(gpu::calibration_state_bytes())});
 }
 
 DeviceCalibrationCollector::~DeviceCalibrationCollector() = default;
@@ -46,7 +33,7 @@ DeviceCalibrationCollector& DeviceCalibrationCollector::operator=(
 DType DeviceCalibrationCollector::dtype() const noexcept { return state_->dtype; }
 
 DeviceSpan<std::uint64_t> DeviceCalibrationCollector::counts() const noexcept {
-  return {static_cast<std::uint64_t*>(state_->memory), kNumKeys};
+  return {static_cast<std::uint64_t*>(state_->memory.data()), kNumKeys};
 }
 
 void DeviceCalibrationCollector::observe(ConstDeviceTensorView batch, const DeviceContext& context,
@@ -72,8 +59,8 @@ void DeviceCalibrationCollector::merge(const DeviceCalibrationCollector& other,
 
 void DeviceCalibrationCollector::reset(const DeviceContext& context, StreamRef stream) {
   const gpu::LaunchTarget target = context.state().target(stream);
-  gpu::check(cudaMemsetAsync(state_->memory, 0, kNumKeys * sizeof(std::uint64_t), target.stream),
-             target.operation);
+  gpu::check(cudaMemsetAsync(counts().data(), 0, kNumKeys * sizeof(std::uint64_t), target.stream),
+             "cudaMemsetAsync", target.operation);
 }
 
 void DeviceCalibrationCollector::compute(const CalibrationOptions& method,
@@ -91,18 +78,18 @@ void DeviceCalibrationCollector::compute(const CalibrationOptions& method,
                        {"scales.zero_point", detail::as_plain(scales.zero_point)}},
                       {});
   const gpu::LaunchTarget target = context.state().target(stream);
-  gpu::launch_calibration_tables(dtype(), state_->memory, target);
-  gpu::launch_calibration(method, quantizer, state_->memory, output, target);
+  gpu::launch_calibration_tables(dtype(), state_->memory.data(), target);
+  gpu::launch_calibration(method, quantizer, state_->memory.data(), output, target);
 }
 
 CalibrationCollector DeviceCalibrationCollector::to_host(const DeviceContext& context,
                                                          StreamRef stream) const {
   const gpu::LaunchTarget target = context.state().target(stream);
   std::vector<std::uint64_t> keys(kNumKeys);
-  gpu::check(cudaMemcpyAsync(keys.data(), state_->memory, keys.size() * sizeof(std::uint64_t),
+  gpu::check(cudaMemcpyAsync(keys.data(), counts().data(), keys.size() * sizeof(std::uint64_t),
                              cudaMemcpyDeviceToHost, target.stream),
-             target.operation);
-  gpu::check(cudaStreamSynchronize(target.stream), target.operation);
+             "cudaMemcpyAsync", target.operation);
+  gpu::check(cudaStreamSynchronize(target.stream), "cudaStreamSynchronize", target.operation);
   return CalibrationCollector::of_key_histogram(dtype(),
                                                 std::span<const std::uint64_t, kNumKeys>(keys));
 }

@@ -1,58 +1,80 @@
 #include "device/context.hpp"
 
 #include <string>
-#include <utility>
 
 #include "check.hpp"
 #include "cuqat/error.hpp"
 
 namespace cuqat {
+namespace {
+
+int attribute(cudaDeviceAttr which, int device) {
+  int value = 0;
+  gpu::check(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+/// The current device.
+int find_device() {
+  int device = 0;
+  const cudaError_t status = cudaGetDevice(&device);
+  switch (status) {
+    case cudaErrorNoDevice:
+    case cudaErrorInsufficientDriver:
+    case cudaErrorStubLibrary:
+    case cudaErrorSystemDriverMismatch:
+    case cudaErrorCompatNotSupportedOnDevice:
+      static_cast<void>(cudaGetLastError());
+      throw BackendUnavailable(std::string("there is no CUDA device that can be used: ") +
+                               cudaGetErrorString(status));
+    default:
+      gpu::check(status, "cudaGetDevice");
+  }
+  return device;
+}
+
+/// Better now than at the first launch.
+void check_has_code(int device) {
+  const cudaError_t status = gpu::find_device_code();
+  switch (status) {
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidDeviceFunction:
+    case cudaErrorUnsupportedPtxVersion:
+      static_cast<void>(cudaGetLastError());
+      throw BackendUnavailable(
+          "this build of cuqat has no code for CUDA device " + std::to_string(device) +
+          ", whose compute capability is " +
+          std::to_string(attribute(cudaDevAttrComputeCapabilityMajor, device)) + "." +
+          std::to_string(attribute(cudaDevAttrComputeCapabilityMinor, device)));
+    default:
+      gpu::check(status, "cudaFuncGetAttributes");
+  }
+}
+
+}  // namespace
 
 DeviceContext::State::State(const Options& options)
-    : check_pointers(options.check_pointers), workspace_bytes(options.workspace_bytes) {
-  const cudaError_t status = cudaGetDevice(&device);
-  if (status != cudaSuccess) {
-    static_cast<void>(cudaGetLastError());
-    throw BackendUnavailable(std::string("no CUDA device can be used: ") +
-                             cudaGetErrorString(status));
-  }
+    : device(find_device()),
+      num_multiprocessors(options.num_multiprocessors),
+      check_pointers(options.check_pointers),
+      workspace_bytes(options.workspace_bytes) {
   constexpr int kMost = 65'535;
-  num_multiprocessors = options.num_multiprocessors;
   if (num_multiprocessors < 0 || num_multiprocessors > kMost) {
     throw InvalidArgument("options.num_multiprocessors is " + std::to_string(num_multiprocessors) +
                           "; it must be 0 to " + std::to_string(kMost));
   }
+  check_has_code(device);
   if (num_multiprocessors == 0) {
-    gpu::check(
-        cudaDeviceGetAttribute(&num_multiprocessors, cudaDevAttrMultiProcessorCount, device));
+    num_multiprocessors = attribute(cudaDevAttrMultiProcessorCount, device);
   }
-  int shared_bytes = 0;
-  gpu::check(
-      cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
-  max_shared_bytes = static_cast<std::size_t>(shared_bytes);
-  const std::size_t least = gpu::reduction_workspace_bytes(num_multiprocessors);
-  if (workspace_bytes < least) {
-    throw InvalidArgument("options.workspace_bytes is " + std::to_string(workspace_bytes) +
-                          "; it must be at least " + std::to_string(least) + " for grids of " +
-                          std::to_string(num_multiprocessors) + " multiprocessors");
-  }
-  gpu::check(cudaMalloc(&workspace, workspace_bytes));
-  // The counters of reductions start at 0 and return to it. The host does not wait for a memset,
-  // nor do other streams: a copy back, which it does wait for, comes after it.
-  cudaError_t status_of_clearing = cudaMemset(workspace, 0, workspace_bytes);
-  if (status_of_clearing == cudaSuccess) {
-    unsigned counter = 1;
-    status_of_clearing = cudaMemcpy(&counter, workspace, sizeof(counter), cudaMemcpyDeviceToHost);
-  }
-  if (status_of_clearing != cudaSuccess) {
-    static_cast<void>(cudaFree(workspace));
-    gpu::check(status_of_clearing);
-  }
+  max_shared_bytes =
+      static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  workspace = DeviceMemory(gpu::reduction_workspace_bytes(num_multiprocessors) + workspace_bytes);
 }
 
 void DeviceContext::State::check_is_current(std::source_location operation) const {
   int current = 0;
-  gpu::check(cudaGetDevice(&current), operation);
+  gpu::check(cudaGetDevice(&current), "cudaGetDevice", operation);
   if (current != device) {
     throw InvalidArgument("the current device is " + std::to_string(current) +
                           "; it must be the context's, " + std::to_string(device));
@@ -62,12 +84,7 @@ void DeviceContext::State::check_is_current(std::source_location operation) cons
 gpu::LaunchTarget DeviceContext::State::target(StreamRef stream,
                                                std::source_location operation) const {
   check_is_current(operation);
-  return {num_multiprocessors, max_shared_bytes, stream.get(), workspace, operation};
-}
-
-DeviceContext::State::~State() {
-  // At exit the runtime may be gone already; there is nothing to do about an error.
-  static_cast<void>(cudaFree(workspace));
+  return {num_multiprocessors, max_shared_bytes, stream.get(), workspace.data(), operation};
 }
 
 DeviceContext::DeviceContext(const Options& options) : state_(std::make_unique<State>(options)) {}

@@ -7,15 +7,13 @@
 #include <source_location>
 
 #include "cuqat/device_context.hpp"
+#include "device/memory.hpp"
 #include "launchers.hpp"
 
 namespace cuqat {
 
 struct DeviceContext::State {
   explicit State(const Options& options);
-  ~State();
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
 
   /// `operation` is the function that asks.
   /// @throws InvalidArgument where another device than the context's is current.
@@ -29,7 +27,8 @@ struct DeviceContext::State {
   std::size_t max_shared_bytes = 0;
   bool check_pointers = true;
   std::size_t workspace_bytes = 0;
-  void* workspace = nullptr;
+  /// What reductions take, which is zero between them, and behind it workspace_bytes.
+  DeviceMemory workspace;
 };
 
 }  // namespace cuqat

@@ -39,9 +39,13 @@ struct Dynamic {
   std::int64_t num_scales;
 };
 
-/// The scales of tensors and channels: statistics, left in the scratch memory, and from them.
+/// Those of tensors and channels from statistics, which are left in the scratch memory.
 void find_scales(const Dynamic& dynamic, ConstDeviceTensorView x, const DeviceContext& context,
                  StreamRef stream) {
+  if (dynamic.is_grouped()) {
+    gpu::launch_dynamic_scales(dynamic.tensor, x.data(), context.state().target(stream));
+    return;
+  }
   const DeviceSpan<Statistics> found =
       detail::scratch_span<Statistics>(dynamic.num_scales, context);
   statistics(x, dynamic.granularity, found, context, stream);
@@ -58,6 +62,11 @@ bool begins_at_bytes(const Dynamic& dynamic) {
 
 }  // namespace
 
+std::size_t dynamic_workspace_bytes(const Shape& shape, const Granularity& granularity) {
+  const auto scales = static_cast<std::size_t>(num_scales(granularity, shape));
+  return granularity.kind == Granularity::Kind::kGroup ? 0 : scales * sizeof(Statistics);
+}
+
 void quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& how,
                       DeviceSpan<std::uint8_t> codes, CodeLayout layout, const DeviceScales& scales,
                       const DeviceContext& context, StreamRef stream) {
@@ -72,31 +81,34 @@ void quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& how,
     gpu::launch_quantize_dynamic(dynamic.tensor, x.data(), codes.data(), layout, target);
     return;
   }
-  if (dynamic.is_grouped()) {
-    gpu::launch_dynamic_scales(dynamic.tensor, x.data(), target);
-  } else {
-    find_scales(dynamic, x, context, stream);
-  }
+  find_scales(dynamic, x, context, stream);
   gpu::launch_quantize(dynamic.scaled(), x.data(), codes.data(), layout, nullptr, target);
 }
 
 void fake_quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& how,
                            DeviceTensorView y, const DeviceScales& scales,
-                           const DeviceContext& context, StreamRef stream) {
+                           const FakeQuantizeExtras& extras, const DeviceContext& context,
+                           StreamRef stream) {
   const Dynamic dynamic(x, how, scales, context);
   detail::check_alike("y", as_plain(y), "x", as_plain(x));
   detail::check_device_view("y", y, context);
   detail::check_in_place_or_disjoint({"y", as_plain(y)}, {"x", as_plain(x)});
+  detail::check_extras(extras, x.count(), context);
   detail::check_apart({{"scales.scale", as_plain(scales.scale)},
-                       {"scales.zero_point", as_plain(scales.zero_point)}},
+                       {"scales.zero_point", as_plain(scales.zero_point)},
+                       {"clip_mask", as_plain(extras.clip_mask)},
+                       {"statistics", as_plain(extras.statistics)}},
                       {{"x", as_plain(x)}, {"y", as_plain(y)}});
   const gpu::LaunchTarget target = context.state().target(stream);
-  if (dynamic.is_grouped()) {
+  const bool has_extras = !extras.clip_mask.empty() || !extras.statistics.empty();
+  if (dynamic.is_grouped() && !has_extras) {
     gpu::launch_fake_quantize_dynamic(dynamic.tensor, x.data(), y.data(), target);
     return;
   }
   find_scales(dynamic, x, context, stream);
-  gpu::launch_fake_quantize(dynamic.scaled(), x.data(), y.data(), nullptr, nullptr, target);
+  gpu::launch_fake_quantize(dynamic.scaled(), x.data(), y.data(),
+                            detail::data_or_null(extras.clip_mask),
+                            detail::data_or_null(extras.statistics), target);
 }
 
 }  // namespace cuqat

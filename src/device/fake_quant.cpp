@@ -78,16 +78,15 @@ void quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
 }
 
 void quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
-              DeviceSpan<std::uint8_t> codes, CodeLayout layout, Statistics* statistics,
+              DeviceSpan<std::uint8_t> codes, CodeLayout layout, DeviceSpan<Statistics> statistics,
               const DeviceContext& context, StreamRef stream) {
   const auto tensor = check_quantize(x, params, codes, layout, context);
   detail::check_statistics("statistics", statistics, context);
-  detail::check_apart({{"statistics", std::span(statistics, 1)}},
-                      {{"x", as_plain(x)},
-                       {"codes", as_plain(codes)},
-                       detail::scale_region(params),
-                       detail::zero_point_region(params)});
-  gpu::launch_quantize(tensor, x.data(), codes.data(), layout, statistics,
+  detail::check_apart({{"statistics", as_plain(statistics)}}, {{"x", as_plain(x)},
+                                                               {"codes", as_plain(codes)},
+                                                               detail::scale_region(params),
+                                                               detail::zero_point_region(params)});
+  gpu::launch_quantize(tensor, x.data(), codes.data(), layout, statistics.data(),
                        context.state().target(stream));
 }
 
@@ -122,17 +121,9 @@ void dequantize(DeviceSpan<const std::uint8_t> codes, const DeviceQuantParams& p
 void fake_quantize(ConstDeviceTensorView x, const DeviceQuantParams& params, DeviceTensorView y,
                    const FakeQuantizeExtras& extras, const DeviceContext& context,
                    StreamRef stream) {
-  const auto work = detail::check_fake_quantize(x, params, y, extras.clip_mask, context);
-  if (extras.statistics != nullptr) {
-    detail::check_statistics("extras.statistics", extras.statistics, context);
-    detail::check_apart({{"extras.statistics", std::span(extras.statistics, 1)}},
-                        {{"x", as_plain(x)},
-                         {"y", as_plain(y)},
-                         {"extras.clip_mask", as_plain(extras.clip_mask)},
-                         detail::scale_region(params),
-                         detail::zero_point_region(params)});
-  }
-  gpu::launch_fake_quantize(work.tensor, x.data(), y.data(), work.clip_mask, extras.statistics,
+  const auto work = detail::check_fake_quantize(x, params, y, extras, context);
+  gpu::launch_fake_quantize(work.tensor, x.data(), y.data(), work.clip_mask,
+                            detail::data_or_null(extras.statistics),
                             context.state().target(stream));
 }
 

@@ -4,23 +4,18 @@
 #include <utility>
 #include <vector>
 
-#include "check.hpp"
 #include "device/arguments.hpp"
+#include "device/memory.hpp"
 
 namespace cuqat {
 
 struct FakeQuantizeBatch::State {
-  State() = default;
-  ~State() { static_cast<void>(cudaFree(table)); }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
-
   int device = 0;
   DType dtype = DType::kF32;
   Quantizer quantizer;
   std::size_t tiles_offset = 0;
   std::int64_t num_tiles = 0;
-  void* table = nullptr;
+  DeviceMemory table;
 };
 
 namespace {
@@ -35,7 +30,7 @@ gpu::FakeQuantizeWork checked(const FakeQuantizeItem& item, const FakeQuantizeIt
                               const DeviceContext& context) {
   check_as_first(item.x.dtype() == first.x.dtype(), "x.dtype()");
   check_as_first(item.params.quantizer == first.params.quantizer, "params.quantizer");
-  return detail::check_fake_quantize(item.x, item.params, item.y, item.clip_mask, context);
+  return detail::check_fake_quantize(item.x, item.params, item.y, {item.clip_mask, {}}, context);
 }
 
 }  // namespace
@@ -59,14 +54,7 @@ FakeQuantizeBatch::FakeQuantizeBatch(std::span<const FakeQuantizeItem> items,
   const gpu::FakeQuantizeBatchTable table = gpu::fake_quantize_batch_table(works);
   state_->tiles_offset = table.tiles_offset;
   state_->num_tiles = table.num_tiles;
-  if (table.bytes.empty()) return;
-  gpu::check(cudaMalloc(&state_->table, table.bytes.size()));
-  gpu::check(
-      cudaMemcpy(state_->table, table.bytes.data(), table.bytes.size(), cudaMemcpyHostToDevice));
-  // The host may go on before the bytes have arrived, and other streams do not wait for them. It
-  // does wait for a copy back, which comes after them.
-  std::byte arrived{};
-  gpu::check(cudaMemcpy(&arrived, state_->table, sizeof(arrived), cudaMemcpyDeviceToHost));
+  if (!table.bytes.empty()) state_->table = DeviceMemory(table.bytes);
 }
 
 FakeQuantizeBatch::~FakeQuantizeBatch() = default;
@@ -78,7 +66,7 @@ void FakeQuantizeBatch::run(const DeviceContext& context, StreamRef stream) cons
     detail::throw_invalid("context.device()", detail::text(context.device()),
                           "that of the batch, " + detail::text(state_->device));
   }
-  gpu::launch_fake_quantize_batch(state_->dtype, state_->quantizer, state_->table,
+  gpu::launch_fake_quantize_batch(state_->dtype, state_->quantizer, state_->table.data(),
                                   state_->tiles_offset, state_->num_tiles,
                                   context.state().target(stream));
 }

@@ -26,12 +26,13 @@ void accumulate_key_histogram(ConstDeviceTensorView x, DeviceSpan<std::uint64_t>
 }
 
 void accumulate_key_histogram(ConstDeviceTensorView x, DeviceSpan<std::uint64_t> counts,
-                              Statistics* result, const DeviceContext& context, StreamRef stream) {
+                              DeviceSpan<Statistics> result, const DeviceContext& context,
+                              StreamRef stream) {
   check_key_histogram(x, counts, context);
   detail::check_statistics("result", result, context);
-  detail::check_apart({{"result", std::span(result, 1)}, {"counts", detail::as_plain(counts)}},
+  detail::check_apart({{"result", detail::as_plain(result)}, {"counts", detail::as_plain(counts)}},
                       {{"x", detail::as_plain(x)}});
-  gpu::launch_key_histogram(x.dtype(), x.count(), x.data(), counts.data(), result,
+  gpu::launch_key_histogram(x.dtype(), x.count(), x.data(), counts.data(), result.data(),
                             context.state().target(stream));
 }
 

@@ -4,12 +4,13 @@
 
 namespace cuqat {
 
-void statistics(ConstDeviceTensorView x, Statistics* result, const DeviceContext& context,
-                StreamRef stream) {
+void statistics(ConstDeviceTensorView x, DeviceSpan<Statistics> result,
+                const DeviceContext& context, StreamRef stream) {
   detail::check_device_view("x", x, context);
   detail::check_statistics("result", result, context);
-  detail::check_disjoint({"result", std::span(result, 1)}, {"x", detail::as_plain(x)});
-  gpu::launch_statistics(x.dtype(), x.count(), x.data(), result, context.state().target(stream));
+  detail::check_disjoint({"result", detail::as_plain(result)}, {"x", detail::as_plain(x)});
+  gpu::launch_statistics(x.dtype(), x.count(), x.data(), result.data(),
+                         context.state().target(stream));
 }
 
 void statistics(ConstDeviceTensorView x, const Granularity& granularity,

@@ -40,7 +40,7 @@ void quantize_transposed(ConstDeviceTensorView, const DeviceQuantParams&, Device
   unavailable();
 }
 void quantize(ConstDeviceTensorView, const DeviceQuantParams&, DeviceSpan<std::uint8_t>, CodeLayout,
-              Statistics*, const DeviceContext&, StreamRef) {
+              DeviceSpan<Statistics>, const DeviceContext&, StreamRef) {
   unavailable();
 }
 void dequantize(DeviceSpan<const std::uint8_t>, const DeviceQuantParams&, DeviceTensorView,
@@ -59,9 +59,10 @@ void fake_quantize_backward(ConstDeviceTensorView, DeviceSpan<const std::uint8_t
                             const DeviceContext&, StreamRef) {
   unavailable();
 }
-void statistics(ConstDeviceTensorView, Statistics*, const DeviceContext&, StreamRef) {
+void statistics(ConstDeviceTensorView, DeviceSpan<Statistics>, const DeviceContext&, StreamRef) {
   unavailable();
 }
+std::size_t dynamic_workspace_bytes(const Shape&, const Granularity&) { unavailable(); }
 std::size_t learned_scale_workspace_bytes(const Shape&, const Granularity&) { unavailable(); }
 void learned_scale_backward(ConstDeviceTensorView, ConstDeviceTensorView, const DeviceQuantParams&,
                             DeviceTensorView, const DeviceLearnedScaleGradient&,
@@ -78,7 +79,8 @@ void quantize_dynamic(ConstDeviceTensorView, const DynamicQuantization&, DeviceS
   unavailable();
 }
 void fake_quantize_dynamic(ConstDeviceTensorView, const DynamicQuantization&, DeviceTensorView,
-                           const DeviceScales&, const DeviceContext&, StreamRef) {
+                           const DeviceScales&, const FakeQuantizeExtras&, const DeviceContext&,
+                           StreamRef) {
   unavailable();
 }
 FakeQuantizeBatch::FakeQuantizeBatch(std::span<const FakeQuantizeItem>, const DeviceContext&) {
@@ -92,8 +94,8 @@ void accumulate_key_histogram(ConstDeviceTensorView, DeviceSpan<std::uint64_t>,
                               const DeviceContext&, StreamRef) {
   unavailable();
 }
-void accumulate_key_histogram(ConstDeviceTensorView, DeviceSpan<std::uint64_t>, Statistics*,
-                              const DeviceContext&, StreamRef) {
+void accumulate_key_histogram(ConstDeviceTensorView, DeviceSpan<std::uint64_t>,
+                              DeviceSpan<Statistics>, const DeviceContext&, StreamRef) {
   unavailable();
 }
 void minmax_scales(DeviceSpan<const Statistics>, const Quantizer&, bool, const DeviceScales&,

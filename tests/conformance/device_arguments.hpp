@@ -37,6 +37,8 @@ class DeviceArguments : public testing::Test {
       EXPECT_EQ(cudaMemcpy(memory, ones.data(), kCount * sizeof(float), cudaMemcpyHostToDevice),
                 cudaSuccess);
     }
+    // The copies may still be on their way, and streams that do not block do not wait for them.
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   }
   ~DeviceArguments() override {
     for (void* memory : {x_, y_, scale_, mask_, statistics_}) {
@@ -52,7 +54,7 @@ class DeviceArguments : public testing::Test {
     return params;
   }
   [[nodiscard]] FakeQuantizeExtras extras() const {
-    return {{static_cast<std::uint8_t*>(mask_), 125}, static_cast<Statistics*>(statistics_)};
+    return {{static_cast<std::uint8_t*>(mask_), 125}, {static_cast<Statistics*>(statistics_), 1}};
   }
   static const DeviceContext& context() { return device_under_test().context; }
   static StreamRef stream() { return device_under_test().stream; }

@@ -85,7 +85,7 @@ TEST(DeviceColumn, OneOfThemMayHaveAnyScale) {
   on_device.scale = {scales.as<float>() + 1, DType::kF32, Shape{kColumns}};
   run_on_device([&] {
     fake_quantize({in_place.as<float>(), DType::kF32, shape}, on_device,
-                  {in_place.as<float>(), DType::kF32, shape}, {{}, seen.as<Statistics>()},
+                  {in_place.as<float>(), DType::kF32, shape}, {{}, seen.span<Statistics>()},
                   device_under_test().context, device_under_test().stream);
   });
   EXPECT_EQ(in_place.content<float>(), expected);

@@ -35,19 +35,25 @@ std::string name_of(const DynamicCase& c) {
          (c.how.symmetric ? " symmetric " : " affine ") + to_string(c.data);
 }
 
-/// What a call gives: bytes of the output, scales as bytes, zero points.
+/// What a call gives: bytes of the output, scales as bytes, zero points, and the extras.
 struct Answer {
   Bytes output;
   Bytes scale;
   std::vector<std::int32_t> zero_point;
+  std::vector<std::uint8_t> clip_mask;
+  std::vector<Statistics> statistics;
   friend bool operator==(const Answer&, const Answer&) = default;
 };
 
-enum class Output { kValues, kCodes, kNibbles };
+enum class Output { kValues, kValuesAndExtras, kCodes, kNibbles };
+
+bool is_values(Output output) {
+  return output == Output::kValues || output == Output::kValuesAndExtras;
+}
 
 std::size_t output_bytes(const DynamicCase& c, Output output) {
   const std::int64_t count = c.shape.count();
-  if (output == Output::kValues) return static_cast<std::size_t>(count) * dtype_bytes(c.dtype);
+  if (is_values(output)) return static_cast<std::size_t>(count) * dtype_bytes(c.dtype);
   return codes_bytes(count, output == Output::kNibbles ? CodeLayout::kNibbles : CodeLayout::kBytes);
 }
 
@@ -63,13 +69,20 @@ Answer on_host(const DynamicCase& c, const Bytes& x, Output output) {
   const HostOptions options{Backend::named("reference"), 1};
   const ConstTensorView view(static_cast<const void*>(x.data()), c.dtype, c.shape);
   QuantParams params;
-  if (output == Output::kValues) {
+  if (is_values(output)) {
     const TensorView y(static_cast<void*>(answer.output.data()), c.dtype, c.shape);
     params = fake_quantize_dynamic(view, c.how, y, options);
   } else {
     const std::span codes(reinterpret_cast<std::uint8_t*>(answer.output.data()),
                           answer.output.size());
     params = quantize_dynamic(view, c.how, codes, layout_of(output), options);
+  }
+  if (output == Output::kValuesAndExtras) {
+    Bytes again(answer.output.size());
+    answer.clip_mask.resize(clip_mask_bytes(c.shape.count()));
+    fake_quantize(view, params, TensorView(static_cast<void*>(again.data()), c.dtype, c.shape),
+                  answer.clip_mask, options);
+    answer.statistics = {statistics(view, options)};
   }
   answer.scale = to_bytes(compute_type(c.dtype), params.scale);
   answer.zero_point = params.zero_point;
@@ -99,11 +112,18 @@ Answer on_device(const DynamicCase& c, const Bytes& x, Output output, const Offs
   const DeviceScales found{{scale.as<void>(), compute_type(c.dtype), Shape{scales}},
                            {zero_point.as<std::int32_t>(), scales}};
   const ConstDeviceTensorView view(device_x.as<>() + offsets.x, c.dtype, c.shape);
+  const bool with_extras = output == Output::kValuesAndExtras;
+  const DeviceMemory clip_mask(
+      std::vector<std::uint8_t>(with_extras ? clip_mask_bytes(c.shape.count()) : 0, 0xa5));
+  const DeviceMemory statistics(
+      std::vector<Statistics>(with_extras ? 1 : 0, {-1, -1, -1, -1, -1, 0.0, 0.0}));
   run_on_device([&] {
     const DeviceContext& context = device_under_test().context;
     const StreamRef stream = device_under_test().stream;
-    if (output == Output::kValues) {
-      fake_quantize_dynamic(view, c.how, {out, c.dtype, c.shape}, found, context, stream);
+    if (is_values(output)) {
+      fake_quantize_dynamic(view, c.how, {out, c.dtype, c.shape}, found,
+                            {clip_mask.span<std::uint8_t>(), statistics.span<Statistics>()},
+                            context, stream);
     } else {
       quantize_dynamic(view, c.how,
                        {reinterpret_cast<std::uint8_t*>(out), static_cast<std::int64_t>(bytes)},
@@ -120,11 +140,13 @@ Answer on_device(const DynamicCase& c, const Bytes& x, Output output, const Offs
   answer.output.assign(all.begin() + static_cast<std::ptrdiff_t>(begin), all.end());
   answer.scale = scale.content<std::byte>();
   answer.zero_point = zero_point.content<std::int32_t>();
+  answer.clip_mask = clip_mask.content<std::uint8_t>();
+  answer.statistics = statistics.content<Statistics>();
   return answer;
 }
 
 std::vector<Output> outputs_of(const DynamicCase& c) {
-  std::vector<Output> outputs{Output::kValues, Output::kCodes};
+  std::vector<Output> outputs{Output::kValues, Output::kValuesAndExtras, Output::kCodes};
   if (c.how.quantizer.format == Format::kInt4) outputs.push_back(Output::kNibbles);
   return outputs;
 }
@@ -144,7 +166,7 @@ void expect_host_bits(const DynamicCase& c, int other_order) {
       ASSERT_EQ(on_device(c, x, output), expected)
           << name_of(c) << ", " << device_order_name(order);
     }
-    if (output == Output::kValues) {
+    if (is_values(output)) {
       ASSERT_TRUE(on_device(c, x, output, {}, true) == expected) << name_of(c) << ", in place";
     }
   }
@@ -251,7 +273,7 @@ using DeviceDynamicCalls = DeviceArguments;
 TEST_F(DeviceDynamicCalls, AreOneLaunchForGroupsAndNothingElse) {
   const DeviceScales scales{{scale_, DType::kF32, Shape{8}}, {}};
   const auto groups = [&] {
-    fake_quantize_dynamic(x(), {{}, Granularity::group(128), true}, y(), scales, context(),
+    fake_quantize_dynamic(x(), {{}, Granularity::group(128), true}, y(), scales, {}, context(),
                           stream());
   };
   const Enqueued of_groups = enqueued_by(groups);
@@ -259,9 +281,34 @@ TEST_F(DeviceDynamicCalls, AreOneLaunchForGroupsAndNothingElse) {
   EXPECT_EQ(of_groups.others, 0);
   const DeviceScales one{{scale_, DType::kF32, Shape{1}}, {}};
   const Enqueued of_tensor =
-      enqueued_by([&] { fake_quantize_dynamic(x(), {}, y(), one, context(), stream()); });
+      enqueued_by([&] { fake_quantize_dynamic(x(), {}, y(), one, {}, context(), stream()); });
   EXPECT_EQ(of_tensor.kernels, 3);
   EXPECT_EQ(of_tensor.others, 0);
+  const Enqueued with_extras = enqueued_by([&] {
+    fake_quantize_dynamic(x(), {{}, Granularity::group(128), true}, y(), scales, extras(),
+                          context(), stream());
+  });
+  EXPECT_EQ(with_extras.kernels, 2);
+  EXPECT_EQ(with_extras.others, 0);
+}
+
+TEST_F(DeviceDynamicCalls, RefuseExtrasThatDoNotFit) {
+  const DeviceScales one{{scale_, DType::kF32, Shape{1}}, {}};
+  const auto expect = [&](const FakeQuantizeExtras& wrong,
+                          std::initializer_list<std::string_view> parts) {
+    expect_refused([&] { fake_quantize_dynamic(x(), {}, y(), one, wrong, context(), stream()); },
+                   parts);
+  };
+  auto* const mask = static_cast<std::uint8_t*>(mask_);
+  auto* const found = static_cast<Statistics*>(statistics_);
+  expect({{mask, 124}, {}}, {"clip_mask.size()", "124", "125"});
+  expect({{static_cast<std::uint8_t*>(x_), 125}, {}}, {"clip_mask", "apart from x"});
+  expect({{static_cast<std::uint8_t*>(scale_), 125}, {}}, {"scales.scale", "clip_mask uses"});
+  expect({{}, {found, 2}}, {"statistics.size() is 2", "be 1"});
+  expect({{}, {static_cast<Statistics*>(y_), 1}}, {"statistics", "apart from y"});
+  expect({{mask, 125}, {static_cast<Statistics*>(mask_), 1}}, {"clip_mask", "statistics uses"});
+  std::vector<std::uint8_t> host(125);
+  expect({{host.data(), 125}, {}}, {"clip_mask is ", "device memory"});
 }
 
 TEST_F(DeviceDynamicCalls, RefuseWhatDoesNotFitTogether) {
@@ -269,7 +316,7 @@ TEST_F(DeviceDynamicCalls, RefuseWhatDoesNotFitTogether) {
   DynamicQuantization how;
   how.symmetric = false;
   const auto call = [&](const DeviceScales& scales) {
-    return [&, scales] { fake_quantize_dynamic(x(), how, y(), scales, context(), stream()); };
+    return [&, scales] { fake_quantize_dynamic(x(), how, y(), scales, {}, context(), stream()); };
   };
   expect_invalid(call(one), {"scales.zero_point.size()", "is 0;", "be 1"});
   how.quantizer.format = Format::kE4M3;
@@ -294,19 +341,27 @@ TEST_F(DeviceDynamicCalls, RefuseWhatDoesNotFitTogether) {
                  {"scales.zero_point", "y uses"});
   expect_invalid(call({{scale_, DType::kF32, Shape{1}}, {static_cast<std::int32_t*>(scale_), 1}}),
                  {"scales.scale", "scales.zero_point uses"});
-  const DeviceContext small({.workspace_bytes = std::size_t{1} << 16});
-  const DeviceMemory scale(std::vector<float>(200'000));
-  const DeviceMemory wide(std::vector<std::uint16_t>(200'000));
-  const Shape shape{200'000};
-  expect_invalid(
-      [&] {
-        fake_quantize_dynamic({wide.as<void>(), DType::kBF16, shape},
-                              {{}, Granularity::channel(0), true},
-                              {wide.as<void>(), DType::kBF16, shape},
-                              {{scale.as<void>(), DType::kF32, shape}, {}}, small, stream());
-      },
-      {"context.workspace_bytes()", "is 65536;"});
-  fake_quantize_dynamic(x(), {}, y(), one, context(), stream());
+  const DeviceMemory scale(std::vector<float>(200));
+  const DeviceMemory wide(std::vector<std::uint16_t>(200));
+  const Shape shape{200};
+  const Granularity each = Granularity::channel(0);
+  EXPECT_EQ(dynamic_workspace_bytes(shape, each), 200 * sizeof(Statistics));
+  EXPECT_EQ(dynamic_workspace_bytes(shape, Granularity::tensor()), sizeof(Statistics));
+  EXPECT_EQ(dynamic_workspace_bytes(shape, Granularity::group(32)), 0u);
+  EXPECT_THROW(static_cast<void>(dynamic_workspace_bytes(shape, Granularity::channel(1))),
+               InvalidArgument);
+  const std::size_t needed = dynamic_workspace_bytes(shape, each);
+  const DeviceContext small({.workspace_bytes = needed - 1});
+  const DeviceContext enough({.workspace_bytes = needed});
+  const auto run = [&](const DeviceContext& on) {
+    fake_quantize_dynamic({wide.as<void>(), DType::kBF16, shape}, {{}, each, true},
+                          {wide.as<void>(), DType::kBF16, shape},
+                          {{scale.as<void>(), DType::kF32, shape}, {}}, {}, on, stream());
+  };
+  expect_refused([&] { run(small); }, {"context.workspace_bytes() is " + std::to_string(needed - 1),
+                                       "at least " + std::to_string(needed)});
+  run(enough);
+  fake_quantize_dynamic(x(), {}, y(), one, {}, context(), stream());
   EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
 }
 

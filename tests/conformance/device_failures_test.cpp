@@ -2,17 +2,27 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "conformance/device_arguments.hpp"
 #include "conformance/device_reduction_fixture.hpp"
+#include "cuqat/device_calibration.hpp"
+#include "cuqat/device_dynamic_quant.hpp"
+#include "cuqat/device_fake_quant_batch.hpp"
 #include "simt/executor.hpp"
 
 namespace cuqat::test {
 namespace {
 
 class DeviceFailures : public DeviceArguments {};
+
+/// A barrier that not all threads of the block reach.
+__global__ void faulty_kernel() {
+  if (threadIdx.x < 40) __syncthreads();
+}
 
 TEST_F(DeviceFailures, EveryFailingCallIsACudaErrorAndTheContextStillWorks) {
   // Queries cannot fail here: the only call is the launch.
@@ -21,9 +31,13 @@ TEST_F(DeviceFailures, EveryFailingCallIsACudaErrorAndTheContextStillWorks) {
     try {
       fake_quantize(x(), params(), y(), extras(), context(), stream());
     } catch (const CudaError& error) {
-      EXPECT_NE(std::string(error.what()).find("cuqat::fake_quantize: "), std::string::npos)
-          << error.what();
-      EXPECT_NE(error.code(), 0);
+      const std::string message(error.what());
+      EXPECT_EQ(message.find("cudaLaunchKernelEx in cuqat::fake_quantize (fake_quant.cpp:"), 0u)
+          << message;
+      EXPECT_NE(message.find("cudaErrorLaunchOutOfResources (701)"), std::string::npos) << message;
+      EXPECT_EQ(error.code(), cudaErrorLaunchOutOfResources);
+      EXPECT_FALSE(error.is_sticky());
+      EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
     }
     if (simt::failure_pending()) {
       ASSERT_GT(n, 1);
@@ -38,12 +52,135 @@ TEST_F(DeviceFailures, EveryFailingCallIsACudaErrorAndTheContextStillWorks) {
 
 TEST_F(DeviceFailures, AContextThatCannotBeMadeLeavesNothing) {
   const std::size_t before = simt::leaked_allocations();
-  for (int n = 1; n <= 3; ++n) {  // the allocation, clearing it, waiting for that
+  const std::size_t handles_before = simt::leaked_handles();
+  for (int n = 1; n <= 4; ++n) {  // the allocation, a stream, clearing, waiting for that
     simt::fail_call(n);
-    EXPECT_THROW(DeviceContext(), Error) << n;
+    EXPECT_THROW(DeviceContext(), CudaError) << n;
     EXPECT_EQ(simt::leaked_allocations(), before);
+    EXPECT_EQ(simt::leaked_handles(), handles_before);
+    EXPECT_FALSE(simt::failure_pending());
     simt::reset();
   }
+}
+
+/// A batch and a collector fill device memory in the same way.
+TEST_F(DeviceFailures, WhatOwnsDeviceMemoryIsMadeOnAStreamOfItsOwn) {
+  const FakeQuantizeItem item{x(), params(), y(), {}};
+  const std::function<void()> all[] = {
+      [] { const DeviceContext made; },
+      [&] { const FakeQuantizeBatch made(std::span(&item, 1), context()); },
+      [&] { const DeviceCalibrationCollector made(DType::kBF16, context()); }};
+  const std::size_t before = simt::leaked_allocations();
+  for (const auto& make : all) {
+    // Another thread's blocking stream captures: work on the default stream would break that.
+    cudaStream_t capturing = nullptr;
+    ASSERT_EQ(cudaStreamCreateWithFlags(&capturing, cudaStreamDefault), cudaSuccess);
+    ASSERT_EQ(cudaStreamBeginCapture(capturing, cudaStreamCaptureModeRelaxed), cudaSuccess);
+    make();
+    cudaGraph_t graph = nullptr;
+    EXPECT_EQ(cudaStreamEndCapture(capturing, &graph), cudaSuccess);
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+    EXPECT_EQ(cudaStreamDestroy(capturing), cudaSuccess);
+    EXPECT_EQ(simt::leaked_allocations(), before);
+  }
+}
+
+/// The message of what the call throws.
+template <typename Exception, typename Call>
+std::string message_of(const Call& call) {
+  try {
+    call();
+  } catch (const Exception& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return "";
+}
+
+TEST_F(DeviceFailures, AMachineWithoutADeviceIsToldFromAFailure) {
+  for (const cudaError_t error : {cudaErrorNoDevice, cudaErrorInsufficientDriver}) {
+    simt::set_device_error(error);
+    EXPECT_NE(
+        message_of<BackendUnavailable>([] { const DeviceContext made; }).find("no CUDA device"),
+        std::string::npos);
+  }
+  simt::set_device_error(cudaErrorMemoryAllocation);
+  EXPECT_EQ(message_of<CudaError>([] { const DeviceContext made; }).find("cudaGetDevice in "), 0u);
+  simt::reset();
+  EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
+  EXPECT_NO_THROW(DeviceContext());
+}
+
+TEST_F(DeviceFailures, ADeviceWithoutCodeIsFoundWhenTheContextIsMade) {
+  simt::set_kernel_error(cudaErrorNoKernelImageForDevice);
+  const std::string message = message_of<BackendUnavailable>([] { const DeviceContext made; });
+  EXPECT_NE(message.find("no code for CUDA device 0, whose compute capability is 9.0"),
+            std::string::npos)
+      << message;
+  simt::set_kernel_error(cudaErrorECCUncorrectable);
+  EXPECT_THROW(DeviceContext(), CudaError);
+  simt::reset();
+  EXPECT_NO_THROW(DeviceContext());
+}
+
+TEST_F(DeviceFailures, AFaultOfEarlierWorkIsSticky) {
+  const cudaLaunchConfig_t config{1, 64, 0, device_under_test().stream, nullptr, 0};
+  ASSERT_EQ(cudaLaunchKernelEx(&config, faulty_kernel), cudaSuccess);
+  for (int i = 0; i < 2; ++i) {
+    try {
+      fake_quantize(x(), params(), y(), extras(), context(), stream());
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const CudaError& error) {
+      EXPECT_TRUE(error.is_sticky());
+      EXPECT_NE(std::string(error.what()).find("earlier work on the device failed"),
+                std::string::npos)
+          << error.what();
+    }
+  }
+  simt::reset();
+}
+
+/// A device other than the first is current until the end of its scope.
+class SecondDevice {
+ public:
+  SecondDevice() { EXPECT_EQ(cudaSetDevice(1), cudaSuccess); }
+  ~SecondDevice() { EXPECT_EQ(cudaSetDevice(0), cudaSuccess); }
+  SecondDevice(const SecondDevice&) = delete;
+  SecondDevice& operator=(const SecondDevice&) = delete;
+};
+
+TEST_F(DeviceFailures, AContextIsOfOneDevice) {
+  const FakeQuantizeItem item{x(), params(), y(), {}};
+  const FakeQuantizeBatch batch(std::span(&item, 1), context());
+  DeviceCalibrationCollector collector(DType::kF16, context());
+  const ConstDeviceTensorView halves(x_, DType::kF16, Shape{kCount});
+  const DeviceScales scales{{scale_, DType::kF32, Shape{1}}, {}};
+  const std::function<void()> all[] = {
+      [&] { fake_quantize(x(), params(), y(), {}, context(), stream()); },
+      [&] { statistics(x(), extras().statistics, context(), stream()); },
+      [&] { fake_quantize_dynamic(x(), {}, y(), scales, {}, context(), stream()); },
+      [&] { batch.run(context(), stream()); },
+      [&] { const FakeQuantizeBatch other(std::span(&item, 1), context()); },
+      [&] { const DeviceCalibrationCollector other(DType::kF16, context()); },
+      [&] { collector.observe(halves, context(), stream()); },
+      [&] { collector.compute({}, scales, context(), stream()); },
+      [&] { static_cast<void>(collector.to_host(context(), stream())); }};
+  {
+    const SecondDevice second;
+    for (const auto& call : all) {
+      SCOPED_TRACE(&call - all);
+      expect_refused(call, {"the current device is 1; it must be the context's, 0"});
+    }
+    // A context of the second takes neither the first one's memory nor its batch.
+    const DeviceContext other;
+    EXPECT_EQ(other.device(), 1);
+    expect_refused([&] { statistics(x(), extras().statistics, other, stream()); },
+                   {"x is on device 0; it must be on the context's device, 1"});
+    expect_refused([&] { batch.run(other, stream()); }, {"context.device() is 1", "0"});
+  }
+  for (const auto& call : all) call();
+  EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
+  EXPECT_EQ(simt::fault(), "");
 }
 
 using DeviceReductionFailures = DeviceReductionFixture;

@@ -164,12 +164,12 @@ TEST_F(DeviceHistogramErrors, AreNamedAndLeaveTheContextUsable) {
       {"x is ", "device memory"});
   expect_refused(
       [&] {
-        accumulate_key_histogram(x(), counts(), reinterpret_cast<Statistics*>(counts().data()),
+        accumulate_key_histogram(x(), counts(), {reinterpret_cast<Statistics*>(counts().data()), 1},
                                  context(), stream());
       },
       {"result is ", "counts"});
-  expect_refused([&] { accumulate_key_histogram(x(), counts(), nullptr, context(), stream()); },
-                 {"result"});
+  expect_refused([&] { accumulate_key_histogram(x(), counts(), {}, context(), stream()); },
+                 {"result.size() is 0", "be 1"});
   cudaStream_t none = nullptr;
   expect_refused([&] { accumulate_key_histogram(x(), counts(), context(), none); },
                  {"stream is null"});

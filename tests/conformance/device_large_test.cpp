@@ -43,6 +43,7 @@ Statistics times(Statistics s, std::int64_t n) {
 /// Writes the period at the beginning, and repeats it up to the end, on the stream under test.
 void repeat(std::byte* memory, std::size_t bytes, const Bytes& period) {
   ASSERT_EQ(cudaMemcpy(memory, period.data(), period.size(), cudaMemcpyHostToDevice), cudaSuccess);
+  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   for (std::size_t done = period.size(); done < bytes;) {
     const std::size_t part = std::min(done, bytes - done);
     ASSERT_EQ(cudaMemcpyAsync(memory + done, memory, part, cudaMemcpyDeviceToDevice,
@@ -132,7 +133,7 @@ TEST_P(DeviceLarge, TensorIsFakeQuantizedToItsEnd) {
   const DeviceTensorView x(memory.as(), DType::kBF16, Shape{count()});
   const FakeQuantizeExtras extras{
       {device_mask.as<std::uint8_t>(), static_cast<std::int64_t>(mask_bytes)},
-      result_.as<Statistics>()};
+      result_.span<Statistics>()};
   run_on_device(
       [&] { fake_quantize(x, device_params_, x, extras, device_.context, device_.stream); });
   EXPECT_EQ(result_.content<Statistics>().front(), expected_statistics());
@@ -177,7 +178,7 @@ TEST_P(DeviceLarge, TensorHasEveryElementInItsStatistics) {
   const DeviceMemory memory(tensor_bytes());
   repeat(memory.as(), memory.size_bytes(), period());
   run_on_device([&] {
-    statistics({memory.as(), DType::kBF16, Shape{count()}}, result_.as<Statistics>(),
+    statistics({memory.as(), DType::kBF16, Shape{count()}}, result_.span<Statistics>(),
                device_.context, device_.stream);
   });
   EXPECT_EQ(result_.content<Statistics>().front(), expected_statistics());

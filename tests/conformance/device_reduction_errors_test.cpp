@@ -86,8 +86,11 @@ TEST_F(DeviceReductionErrors, OutputsInMemoryThatIsReadAreNamed) {
         statistics(x(), Granularity::channel(0), {x_.as<Statistics>(), kRows}, context(), stream());
       },
       {"result is ", "x"});
-  expect_refused([&] { statistics(x(), x_.as<Statistics>(), context(), stream()); },
-                 {"result is ", "x"});
+  expect_refused(
+      [&] {
+        statistics(x(), {x_.as<Statistics>(), 1}, context(), stream());
+      },
+      {"result is ", "x"});
 }
 
 TEST_F(DeviceReductionErrors, Fp8HasNoGradientOfAZeroPoint) {

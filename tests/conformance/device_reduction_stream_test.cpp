@@ -21,7 +21,7 @@ TEST_F(DeviceReductionOnAStream, OperationsLeaveTheCounterOfReductionsAlone) {
   for (int i = 0; i < 3; ++i) {
     ASSERT_EQ(cudaMemsetAsync(whole.as(), 0, sizeof(Statistics), device_under_test().stream),
               cudaSuccess);
-    statistics(x(), whole.as<Statistics>(), context(), stream());
+    statistics(x(), whole.span<Statistics>(), context(), stream());
     run_learned();
     wait();
     if (i == 0) expected = whole.content<std::byte>();

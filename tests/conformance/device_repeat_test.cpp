@@ -36,7 +36,7 @@ class DeviceRepeat : public testing::Test {
 
   [[nodiscard]] Shape shape() const { return data_.parameters().shape; }
   [[nodiscard]] ConstDeviceTensorView x() const { return {x_.as(), DType::kBF16, shape()}; }
-  void run(Statistics* result, const DeviceUnderTest& device) const {
+  void run(DeviceSpan<Statistics> result, const DeviceUnderTest& device) const {
     DeviceQuantParams params;
     params.scale = {scale_.as(), DType::kF32, Shape{1}};
     const FakeQuantizeExtras extras{
@@ -64,8 +64,8 @@ TEST_F(DeviceRepeat, GivesTheSameBitsInEveryRunAndOrder) {
                 cudaSuccess);
       run_on_device([&] {
         const DeviceUnderTest& device = device_under_test();
-        run(result.as<Statistics>(), device);
-        statistics(x(), result.as<Statistics>() + 1, device.context, device.stream);
+        run({result.as<Statistics>(), 1}, device);
+        statistics(x(), {result.as<Statistics>() + 1, 1}, device.context, device.stream);
       });
       ASSERT_EQ(result.content<Statistics>(), std::vector<Statistics>(2, expected_))
           << "run " << i << ", " << device_order_name(order);
@@ -87,7 +87,8 @@ TEST_F(DeviceRepeat, GivesTheSameBitsOnTwoStreamsAtOnce) {
   const auto runs = static_cast<std::size_t>(num_repeats());
   const DeviceMemory results(2 * runs * sizeof(Statistics));
   for (std::size_t i = 0; i < 2 * runs; ++i) {
-    statistics(x(), results.as<Statistics>() + i, devices[i % 2].context, devices[i % 2].stream);
+    statistics(x(), {results.as<Statistics>() + i, 1}, devices[i % 2].context,
+               devices[i % 2].stream);
   }
   for (const DeviceUnderTest& device : devices) {
     EXPECT_EQ(cudaStreamSynchronize(device.stream), cudaSuccess);

@@ -57,6 +57,7 @@ class SumRounds {
     ASSERT_EQ(cudaMemcpy(workspace.as() + kSumsFrom, sums.data(), sums.size() * sizeof(Sums),
                          cudaMemcpyHostToDevice),
               cudaSuccess);
+    ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
     const cudaStream_t stream = device_under_test().stream;
     gpu::launch_sum_rounds(tensor_, {dscale_.as(), dzero_point_.as(), 1.0},
                            {4, 0, stream, workspace.as(), std::source_location::current()});

@@ -91,10 +91,10 @@ MUTANTS = [
     Mutant("a bound rounded up", "cuda/pack_numbers.cuh",
            "    if (scalar::load_compute(nearest) > largest) --pattern;\n", "", "PackNumbers/*"),
     Mutant("elements whose quotient overflows", "include/cuqat/scalar/shared_divisor.hpp",
-           "kLargestQuotient = 0x1p126f", "kLargestQuotient = 0x1p128f",
+           "kLargestQuotient = 0x1p126f", "kLargestQuotient = 0x1p127f * 1.999f",
            AGREE + "fake_quantize_int8_F32_*"),
     Mutant("codes that overflow made finite", "include/cuqat/scalar/prepared_scale.hpp",
-           "return quantizer.saturate ?", "return true ?", AGREE + "quantize_e4m3_*"),
+           "return quantizer.saturate ?", "return (quantizer.saturate || scale > 0) ?", AGREE + "quantize_e4m3_*"),
     Mutant("the bound of the largest scale", "cuda/pack_scales.cuh",
            "least = scalar::lesser(least, scale);", "least = scalar::larger(least, scale);",
            "ScaledOperations/Device.*/quantize_e4m3_*:DeviceColumn.*"),
@@ -103,7 +103,7 @@ MUTANTS = [
            "typename Place, typename Body>\n  __device__ void for_each(const Place& place",
            "bool are_prepared() const { return true; }\n\n  template <int kUnrolled, "
            "typename Place, typename Body>\n  __device__ void for_each(const Place& place",
-           AGREE + "fake_quantize_int8_F32_tensor"),
+           "DeviceErrors.AScaleOfZero*"),
     # Lanes and blocks.
     Mutant("a mask without the last lane", "cuda/warp.cuh", "0xffff'ffffu", "0x7fff'ffffu",
            "All/DeviceDynamic.*/int8_F32"),
@@ -146,7 +146,7 @@ MUTANTS = [
            "shared.sum_of_run[i / kRun] + distribution", "distribution",
            "SixteenBits/DeviceCalibration.Gives*/BF16"),
     Mutant("the carry of a wide sum lost", "cuda/calibration_state.cuh",
-           "(sum < low ? 1u : 0u)", "0u", "SixteenBits/DeviceCalibration.*Huge*"),
+           "(sum < low ? 1u : 0u)", "0u", "WideSum.*"),
     Mutant("the first of equal divergences", "cuda/entropy.cuh", "divergence_b : a > b;",
            "divergence_b : a < b;", "SixteenBits/DeviceCalibration.Gives*/BF16"),
     Mutant("the run of a code one value short", "cuda/clipping_search.cuh",
@@ -236,7 +236,7 @@ def outcome(copy: Copy, mutant: Mutant) -> str:
     try:
         status, output = copy.build(mutant.build)
         if status != 0:
-            errors = [line for line in output.splitlines() if "error" in line]
+            errors = [line for line in output.splitlines() if "error: " in line]
             return "NOT PLANTED: " + "".join(errors[:1])
         status, output = copy.test(mutant.build, mutant.tests, "--gtest_fail_fast")
         return "SURVIVED" if status == 0 else f"killed by {who_killed(status, output)}"

@@ -9,6 +9,9 @@
 
 namespace simt {
 
+thread_local int current_device = 0;
+thread_local cudaError_t last_error = cudaSuccess;
+
 Device& device() {
   static auto* const the_device = new Device;
   return *the_device;
@@ -50,14 +53,22 @@ bool failure_pending() {
 void set_multiprocessor_count(int count) {
   locked([&](Device& d) { d.num_multiprocessors = count; });
 }
+void set_device_error(int error) {
+  locked([&](Device& d) { d.device_error = static_cast<cudaError_t>(error); });
+}
+void set_kernel_error(int error) {
+  locked([&](Device& d) { d.kernel_error = static_cast<cudaError_t>(error); });
+}
 void reset() {
   locked([](Device& d) {
     d.order = {};
     d.fault.clear();
     d.broken = false;
-    d.last_error = cudaSuccess;
+    last_error = cudaSuccess;
     d.counters = {};
     d.calls_until_failure = 0;
+    d.device_error = cudaSuccess;
+    d.kernel_error = cudaSuccess;
     d.num_kernels = 0;
   });
 }
@@ -90,21 +101,41 @@ const char* cudaGetErrorName(cudaError_t error) noexcept {
     SIMT_NAME(cudaErrorInitializationError)
     SIMT_NAME(cudaErrorInvalidConfiguration)
     SIMT_NAME(cudaErrorInvalidMemcpyDirection)
+    SIMT_NAME(cudaErrorStubLibrary)
+    SIMT_NAME(cudaErrorInsufficientDriver)
     SIMT_NAME(cudaErrorInvalidDeviceFunction)
     SIMT_NAME(cudaErrorNoDevice)
     SIMT_NAME(cudaErrorInvalidDevice)
+    SIMT_NAME(cudaErrorNoKernelImageForDevice)
+    SIMT_NAME(cudaErrorECCUncorrectable)
+    SIMT_NAME(cudaErrorNvlinkUncorrectable)
+    SIMT_NAME(cudaErrorUnsupportedPtxVersion)
+    SIMT_NAME(cudaErrorContained)
     SIMT_NAME(cudaErrorInvalidResourceHandle)
     SIMT_NAME(cudaErrorIllegalState)
     SIMT_NAME(cudaErrorNotReady)
     SIMT_NAME(cudaErrorIllegalAddress)
     SIMT_NAME(cudaErrorLaunchOutOfResources)
+    SIMT_NAME(cudaErrorLaunchTimeout)
+    SIMT_NAME(cudaErrorAssert)
+    SIMT_NAME(cudaErrorHardwareStackError)
+    SIMT_NAME(cudaErrorIllegalInstruction)
+    SIMT_NAME(cudaErrorMisalignedAddress)
+    SIMT_NAME(cudaErrorInvalidAddressSpace)
+    SIMT_NAME(cudaErrorInvalidPc)
     SIMT_NAME(cudaErrorLaunchFailure)
+    SIMT_NAME(cudaErrorTensorMemoryLeak)
     SIMT_NAME(cudaErrorNotSupported)
+    SIMT_NAME(cudaErrorSystemDriverMismatch)
+    SIMT_NAME(cudaErrorCompatNotSupportedOnDevice)
+    SIMT_NAME(cudaErrorMpsClientTerminated)
     SIMT_NAME(cudaErrorStreamCaptureUnsupported)
     SIMT_NAME(cudaErrorStreamCaptureInvalidated)
     SIMT_NAME(cudaErrorStreamCaptureIsolation)
     SIMT_NAME(cudaErrorStreamCaptureImplicit)
     SIMT_NAME(cudaErrorCapturedEvent)
+    SIMT_NAME(cudaErrorStreamCaptureWrongThread)
+    SIMT_NAME(cudaErrorExternalDevice)
     SIMT_NAME(cudaErrorUnknown)
   }
 #undef SIMT_NAME
@@ -114,31 +145,40 @@ const char* cudaGetErrorName(cudaError_t error) noexcept {
 const char* cudaGetErrorString(cudaError_t error) noexcept { return cudaGetErrorName(error); }
 
 cudaError_t cudaPeekAtLastError() noexcept {
-  return simt::locked([](Device& d) { return d.broken ? cudaErrorLaunchFailure : d.last_error; });
+  return simt::locked(
+      [](Device& d) { return d.broken ? cudaErrorLaunchFailure : simt::last_error; });
 }
 cudaError_t cudaGetLastError() noexcept {
-  return simt::locked([](Device& d) {
+  return simt::locked([](Device&) {
     const cudaError_t error = cudaPeekAtLastError();
-    d.last_error = cudaSuccess;
+    simt::last_error = cudaSuccess;
     return error;
   });
 }
 
 cudaError_t cudaGetDeviceCount(int* count) noexcept {
-  *count = 1;
-  return cudaSuccess;
+  return query([&](Device& d) {
+    *count = d.device_error == cudaSuccess ? simt::kNumDevices : 0;
+    return d.device_error;
+  });
 }
 cudaError_t cudaGetDevice(int* number) noexcept {
-  *number = 0;
-  return cudaSuccess;
+  return query([&](Device& d) {
+    *number = simt::current_device;
+    return d.device_error;
+  });
 }
 cudaError_t cudaSetDevice(int number) noexcept {
-  return query([&](Device&) { return number == 0 ? cudaSuccess : cudaErrorInvalidDevice; });
+  return query([&](Device&) {
+    if (number < 0 || number >= simt::kNumDevices) return cudaErrorInvalidDevice;
+    simt::current_device = number;
+    return cudaSuccess;
+  });
 }
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int number) noexcept {
   return query([&](Device& d) {
-    if (number != 0) return cudaErrorInvalidDevice;
+    if (number < 0 || number >= simt::kNumDevices) return cudaErrorInvalidDevice;
     switch (attribute) {
       case cudaDevAttrMaxThreadsPerBlock:
       case cudaDevAttrMaxBlockDimX:

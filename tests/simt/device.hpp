@@ -1,4 +1,4 @@
-// The device that the runtime functions act on, and what every one of them does first and last.
+// The devices that the runtime functions act on, and what every one of them does first and last.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -35,6 +35,7 @@ struct GraphWork {
 // somebody else.
 struct CUstream_st {
   unsigned flags = 0;
+  int device = 0;
   bool destroyed = false;
   simt::Context context = simt::new_context();
   std::shared_ptr<simt::GraphWork> capture;  // null outside a capture
@@ -62,9 +63,15 @@ struct CUgraphExec_st {
 
 namespace simt {
 
+/// All that they have of their own is streams and memory: the rest is one state.
+inline constexpr int kNumDevices = 2;
+extern thread_local int current_device;
+extern thread_local cudaError_t last_error;
+
 struct Allocation {
   std::size_t bytes;
   cudaMemoryType type;
+  int device = current_device;
   bool in_graph = false;  // belongs to a GraphWork
 };
 
@@ -75,9 +82,10 @@ struct Device {
   Order order;
   std::string fault;
   bool broken = false;  // a kernel went wrong
-  cudaError_t last_error = cudaSuccess;
   Counters counters;
   int calls_until_failure = 0;
+  cudaError_t device_error = cudaSuccess;
+  cudaError_t kernel_error = cudaSuccess;
   std::uint64_t num_kernels = 0;
   int num_multiprocessors = 4;
 
@@ -128,7 +136,7 @@ cudaError_t guarded(Device& d, Body body) noexcept {
     error = cudaErrorMemoryAllocation;
   } catch (...) {
   }
-  if (error != cudaSuccess) d.last_error = error;
+  if (error != cudaSuccess) last_error = error;
   return error;
 }
 

@@ -69,4 +69,9 @@ void fail_call(int n);
 
 void set_multiprocessor_count(int count);  ///< 4 unless set.
 
+/// cudaError_t that cudaGetDevice, and cudaFuncGetAttributes, give until reset(): as on a machine
+/// without a driver, and of a device that the program has no code for.
+void set_device_error(int error);
+void set_kernel_error(int error);
+
 }  // namespace simt

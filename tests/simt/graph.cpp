@@ -52,6 +52,10 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) noexce
     if (stream == nullptr) return cudaErrorInvalidResourceHandle;
     *graph = nullptr;
     if (stream->capture == nullptr) return cudaErrorIllegalState;
+    if (stream->capture_mode != cudaStreamCaptureModeRelaxed &&
+        stream->capture_thread != std::this_thread::get_id()) {
+      return cudaErrorStreamCaptureWrongThread;
+    }
     const auto work = std::move(stream->capture);
     stream->capture = nullptr;
     if (std::exchange(stream->capture_invalidated, false)) return cudaErrorStreamCaptureInvalidated;

@@ -70,6 +70,11 @@ cudaError_t launch(const cudaLaunchConfig_t* config, const void* kernel,
     }
     CUstream_st* const stream = find_stream(config->stream, "a launch");
     if (stream == nullptr) return cudaErrorInvalidResourceHandle;
+    if (config->stream != nullptr && stream->device != current_device) {
+      note_fault(prefix + "the stream is on device " + std::to_string(stream->device) +
+                 ", and the current one is " + std::to_string(current_device));
+      return cudaErrorInvalidResourceHandle;
+    }
     Grid grid{config->gridDim, config->blockDim, config->dynamicSmemBytes, std::move(thread_body)};
     return enqueue(*stream, [grid = std::move(grid)](CUstream_st& on) { run(grid, on); });
   });
@@ -78,6 +83,14 @@ cudaError_t launch(const cudaLaunchConfig_t* config, const void* kernel,
 }  // namespace simt
 
 using simt::Device;
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel) noexcept {
+  return simt::query([&](Device& d) {
+    *attributes = {0, static_cast<int>(simt::kMaxThreads),
+                   static_cast<int>(simt::shared_limit(d, kernel))};
+    return d.kernel_error;
+  });
+}
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute,
                                  int value) noexcept {

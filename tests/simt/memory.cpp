@@ -79,10 +79,33 @@ cudaError_t copy(Device& d, void* to, const void* from, std::size_t bytes, cudaM
                " bytes leaves its allocation, or goes another way than its kind says");
     return cudaErrorInvalidValue;
   }
+  const std::uintptr_t apart =
+      std::max(address_of(to), address_of(from)) - std::min(address_of(to), address_of(from));
+  if (apart < bytes) {
+    note_fault("a copy of " + std::to_string(bytes) + " bytes overlaps itself");
+    return cudaErrorInvalidValue;
+  }
   return enqueue(stream, [=](CUstream_st& on) {
     const InContext in(on.context);
-    std::memmove(to, from, bytes);
+    std::memcpy(to, from, bytes);
   });
+}
+
+bool is_pageable(Device& d, const void* pointer) {
+  return find_allocation(d, pointer) == d.allocations.end();
+}
+
+/// The host goes on as soon as the source has been read: the device need not have it all by then.
+cudaError_t copy_from_pageable(Device& d, void* to, const void* from, std::size_t bytes,
+                               cudaMemcpyKind kind) {
+  const auto* const begin = static_cast<const std::byte*>(from);
+  auto staged = std::make_unique<std::vector<std::byte>>(begin, begin + bytes);
+  const cudaError_t error = copy(d, to, staged->data(), bytes, kind, d.legacy_stream);
+  // The stream is the last to have the staged bytes, also where it was not given the copy.
+  put_before(current_context(), d.legacy_stream.context);
+  const InContext in(d.legacy_stream.context);
+  staged.reset();
+  return error;
 }
 
 cudaError_t set(Device& d, void* pointer, int value, std::size_t bytes, CUstream_st& stream) {
@@ -217,7 +240,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes,
     const auto entry = simt::find_allocation(d, pointer);
     if (entry == d.allocations.end()) return cudaSuccess;
     const bool on_device = entry->second.type == cudaMemoryTypeDevice;
-    *attributes = {entry->second.type, 0, const_cast<void*>(pointer),
+    *attributes = {entry->second.type, entry->second.device, const_cast<void*>(pointer),
                    on_device ? nullptr : const_cast<void*>(pointer)};
     return cudaSuccess;
   });
@@ -225,10 +248,14 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes,
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) noexcept {
   return simt::call(cudaErrorInvalidValue, [&](Device& d) {
-    const bool waits = kind != cudaMemcpyDeviceToDevice;  // the host has no part in that
+    const bool to_device = simt::is_device_memory(d, to);
+    const bool waits = !to_device || !simt::is_device_memory(d, from);  // else the host has no part
     if (waits) ++d.counters.waits;
     const cudaError_t refused = simt::refuse_if_capturing();
     if (refused != cudaSuccess) return refused;
+    if (to_device && simt::is_pageable(d, from)) {
+      return simt::copy_from_pageable(d, to, from, bytes, kind);
+    }
     const cudaError_t error = simt::copy(d, to, from, bytes, kind, d.legacy_stream);
     if (waits) simt::wait_for(d.legacy_stream);
     return error;

@@ -202,11 +202,46 @@ TEST_F(RuntimeTest, TheDeviceTellsWhatItIs) {
   EXPECT_EQ(attribute(cudaDevAttrComputeCapabilityMajor), 9);
   EXPECT_EQ(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin), 227 * 1024);
   int value = 0;
-  EXPECT_EQ(cudaDeviceGetAttribute(&value, cudaDevAttrWarpSize, 1), cudaErrorInvalidDevice);
-  EXPECT_EQ(cudaSetDevice(1), cudaErrorInvalidDevice);
+  EXPECT_EQ(cudaDeviceGetAttribute(&value, cudaDevAttrWarpSize, 2), cudaErrorInvalidDevice);
   EXPECT_EQ(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&value, add_kernel, 256, 0), cudaSuccess);
   EXPECT_EQ(value, 2);
   EXPECT_STREQ(cudaGetErrorName(cudaErrorInvalidDevice), "cudaErrorInvalidDevice");
+}
+
+TEST_F(RuntimeTest, DevicesHaveStreamsAndMemoryOfTheirOwn) {
+  int value = 0;
+  EXPECT_EQ(cudaGetDeviceCount(&value), cudaSuccess);
+  EXPECT_EQ(value, 2);
+  EXPECT_EQ(cudaSetDevice(2), cudaErrorInvalidDevice);
+  EXPECT_EQ(cudaSetDevice(1), cudaSuccess);
+  std::thread([&] { EXPECT_EQ(cudaGetDevice(&value), cudaSuccess); }).join();
+  EXPECT_EQ(value, 0) << "each thread has a current device";
+  void* memory = nullptr;
+  ASSERT_EQ(cudaMalloc(&memory, 64), cudaSuccess);
+  EXPECT_EQ(launch(add_kernel, 1, 32, 0, static_cast<unsigned*>(memory), 1u),
+            cudaErrorInvalidResourceHandle);
+  EXPECT_NE(fault().find("the stream is on device 0, and the current one is 1"), std::string::npos);
+  EXPECT_EQ(cudaSetDevice(0), cudaSuccess);
+  cudaPointerAttributes attributes{};
+  EXPECT_EQ(cudaPointerGetAttributes(&attributes, memory), cudaSuccess);
+  EXPECT_EQ(attributes.device, 1);
+  EXPECT_EQ(cudaFree(memory), cudaSuccess);
+}
+
+TEST_F(RuntimeTest, DevicesAndKernelsCanBeMadeToFail) {
+  int value = -1;
+  set_device_error(cudaErrorNoDevice);
+  EXPECT_EQ(cudaGetDevice(&value), cudaErrorNoDevice);
+  EXPECT_EQ(cudaGetDeviceCount(&value), cudaErrorNoDevice);
+  EXPECT_EQ(value, 0);
+  cudaFuncAttributes attributes{};
+  EXPECT_EQ(cudaFuncGetAttributes(&attributes, add_kernel), cudaSuccess);
+  EXPECT_EQ(attributes.maxThreadsPerBlock, 1024);
+  set_kernel_error(cudaErrorNoKernelImageForDevice);
+  EXPECT_EQ(cudaFuncGetAttributes(&attributes, add_kernel), cudaErrorNoKernelImageForDevice);
+  reset();
+  EXPECT_EQ(cudaGetDevice(&value), cudaSuccess);
+  EXPECT_EQ(cudaFuncGetAttributes(&attributes, add_kernel), cudaSuccess);
 }
 
 TEST_F(RuntimeTest, CallsAreCounted) {

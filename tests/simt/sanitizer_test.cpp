@@ -50,6 +50,15 @@ TEST_F(AddressSanitizer, FindsGlobalAccessOutOfBounds) {
   cudaFree(x);
 }
 
+/// Both sanitizers are in this build.
+__global__ void read_pair_kernel(unsigned* x) {
+  *reinterpret_cast<unsigned long long*>(x + 1) = threadIdx.x;
+}
+
+TEST_F(AddressSanitizer, AndUndefinedBehaviourOnesFindMisalignedAccess) {
+  EXPECT_DEATH(run(read_pair_kernel, 1, 1, 0, device_words(4)), "misaligned address");
+}
+
 TEST_F(AddressSanitizer, FindsGlobalAccessAfterFree) {
   EXPECT_DEATH(
       {
@@ -197,6 +206,52 @@ TEST_F(ThreadSanitizer, KnowsTheOrderOfStreams) {
   EXPECT_NO_RACE(two_launches(true, false));
   EXPECT_NO_RACE(two_launches(false, true));
   EXPECT_RACE(two_launches(false, false));
+}
+
+/// A stream writes a word, another has blocks of other work, then that one writes the word too. Or
+/// the host waits for that one only, and reads the word.
+void others_between(unsigned num_blocks, unsigned num_threads, bool by_host) {
+  unsigned* const x = device_words(1);
+  unsigned* const other = device_words(num_blocks);
+  cudaStream_t first = nullptr, second = nullptr;
+  cudaStreamCreateWithFlags(&first, cudaStreamNonBlocking);
+  cudaStreamCreateWithFlags(&second, cudaStreamNonBlocking);
+  cudaLaunchConfig_t config{1, 256, 1024, first, nullptr, 0};
+  cudaLaunchKernelEx(&config, block_kernel, x, 0u);
+  config = {num_blocks, num_threads, 1024, second, nullptr, 0};
+  cudaLaunchKernelEx(&config, block_kernel, other, 1u);
+  if (by_host) {
+    cudaStreamSynchronize(second);
+    if (*x != 0) std::abort();
+    return;
+  }
+  config.gridDim = 1;
+  cudaLaunchKernelEx(&config, block_kernel, x, 0u);
+  cudaDeviceSynchronize();
+}
+
+TEST_F(ThreadSanitizer, FindsARaceOfStreamsWithOtherWorkBetween) {
+  EXPECT_RACE(others_between(2, 256, false));
+  EXPECT_RACE(others_between(3, 32, false));
+  EXPECT_RACE(others_between(3, 256, true));
+}
+
+/// A kernel on a stream that does not block uses what the host has just copied or filled.
+void use_of_a_copy(bool wait, bool by_memset) {
+  unsigned* x = nullptr;
+  const unsigned zero = 0;
+  cudaMalloc(&x, sizeof zero);
+  by_memset ? cudaMemset(x, 0, sizeof zero)
+            : cudaMemcpy(x, &zero, sizeof zero, cudaMemcpyHostToDevice);
+  if (wait) cudaDeviceSynchronize();
+  run(block_kernel, 1, 32, 128, x, 0u);
+}
+
+TEST_F(ThreadSanitizer, FindsAKernelThatDoesNotWaitForACopy) {
+  EXPECT_RACE(use_of_a_copy(false, false));
+  EXPECT_RACE(use_of_a_copy(false, true));
+  EXPECT_NO_RACE(use_of_a_copy(true, false));
+  EXPECT_NO_RACE(use_of_a_copy(true, true));
 }
 
 void read_result(bool wait) {

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <utility>
 
 #include "arena.hpp"
@@ -17,13 +18,23 @@ namespace {
 
 Scheduler* g_running = nullptr;
 
-WorkerPool& workers() {
-  static auto* const pool =
-      new WorkerPool([](Worker& worker) { Scheduler::running().run_threads(worker); });
-  return *pool;
+/// By stream, where streams are contexts: else there is one.
+std::map<Context, WorkerPool>& pools() {
+  static auto* const all = new std::map<Context, WorkerPool>;
+  return *all;
+}
+
+WorkerPool& workers_of(Context stream) {
+  return pools()
+      .try_emplace(stream, [](Worker& worker) { Scheduler::running().run_threads(worker); })
+      .first->second;
 }
 
 }  // namespace
+
+void forget_stream(Context stream) {
+  if (stream != nullptr) pools().erase(stream);
+}
 
 Scheduler::Scheduler(const Grid& grid, Order order, std::uint64_t launch, Context stream)
     : grid_(grid),
@@ -31,6 +42,7 @@ Scheduler::Scheduler(const Grid& grid, Order order, std::uint64_t launch, Contex
       turns_(order, grid.threads.x * grid.threads.y * grid.threads.z, launch),
       block_order_(order, std::uint64_t{grid.blocks.x} * grid.blocks.y * grid.blocks.z),
       threads_(std::size_t{grid.threads.x} * grid.threads.y * grid.threads.z),
+      workers_(workers_of(stream)),
       home_(current_context()),
       stream_(stream) {
   for (unsigned i = 0; i < threads_.size(); ++i) {
@@ -74,7 +86,7 @@ void Scheduler::run_block(std::uint64_t block) {
   builtins.block = {static_cast<unsigned>(block % blocks.x),
                     static_cast<unsigned>(block / blocks.x % blocks.y),
                     static_cast<unsigned>(block / blocks.x / blocks.y)};
-  workers().begin_block(threads_.size());
+  workers_.begin_block(threads_.size());
   begin_shared_memory(grid_.shared_bytes);
   begin_.release();  // the filling of shared memory
   num_returned_ = 0;
@@ -84,7 +96,7 @@ void Scheduler::run_block(std::uint64_t block) {
     make_ready(thread);
   }
   for (choose_next(); next_ != nullptr;) {
-    Worker& worker = next_->worker != nullptr ? *next_->worker : workers().take(next_->number);
+    Worker& worker = next_->worker != nullptr ? *next_->worker : workers_.take(next_->number);
     worker.enter();
   }
   if (fault_.empty() && num_returned_ < threads_.size()) report_deadlock();
@@ -96,7 +108,7 @@ void Scheduler::run_block(std::uint64_t block) {
       const InContext in(thread.worker->context());
       end_.release();
     }
-    workers().discard(*thread.worker);
+    workers_.discard(*thread.worker);
   }
 }
 
@@ -110,7 +122,7 @@ void Scheduler::run_threads(Worker& worker) {
     ++num_returned_;
     choose_next();
   } while (!WorkerPool::kOneThreadEach && next_ != nullptr && next_->worker == nullptr);
-  workers().give_back(worker);
+  workers_.give_back(worker);
 }
 
 void Scheduler::run_thread(Thread& thread) {

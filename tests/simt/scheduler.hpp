@@ -27,6 +27,9 @@ struct Grid {
   std::function<void()> thread_body;
 };
 
+/// The stream will have no more work: its workers' contexts can go.
+void forget_stream(Context stream);
+
 class Scheduler {
  public:
   Scheduler(const Grid& grid, Order order, std::uint64_t launch, Context stream);
@@ -97,6 +100,7 @@ class Scheduler {
   Turns turns_;
   BlockOrder block_order_;
   std::vector<Thread> threads_;
+  WorkerPool& workers_;
   Thread* next_ = nullptr;  // whose turn it is
   unsigned num_returned_ = 0;
   unsigned num_at_barrier_ = 0;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "device.hpp"
+#include "scheduler.hpp"
 
 namespace simt {
 namespace {
@@ -119,6 +120,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) noex
     if (stream == nullptr || flags > cudaStreamNonBlocking) return cudaErrorInvalidValue;
     d.streams.push_back(std::make_unique<CUstream_st>());
     d.streams.back()->flags = flags;
+    d.streams.back()->device = simt::current_device;
     *stream = d.streams.back().get();
     return cudaSuccess;
   });
@@ -132,6 +134,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) noexcept {
       const simt::InContext in(stream->context);
       d.destroyed_streams.release();
     }
+    simt::forget_stream(stream->context);
     simt::delete_context(stream->context);
     stream->destroyed = true;
     stream->capture.reset();
@@ -156,7 +159,12 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) noexcept {
 cudaError_t cudaDeviceSynchronize() noexcept {
   return call(cudaErrorInvalidResourceHandle, [&](Device& d) {
     ++d.counters.waits;
-    const cudaError_t refused = simt::refuse_if_capturing();
+    // In every mode: the device is waited for with what is being captured.
+    cudaError_t refused = cudaSuccess;
+    for (const auto& stream : d.streams) {
+      if (stream->capture == nullptr) continue;
+      refused = simt::break_capture(*stream, cudaErrorStreamCaptureUnsupported);
+    }
     if (refused == cudaSuccess) simt::wait_for_all_streams(simt::current_context());
     return refused;
   });

@@ -58,6 +58,8 @@ class DeviceArray {
     EXPECT_EQ(cudaMalloc(&data_, size_ * sizeof(T)), cudaSuccess);
     EXPECT_EQ(cudaMemcpy(data_, content.data(), size_ * sizeof(T), cudaMemcpyHostToDevice),
               cudaSuccess);
+    // The copy may still be on its way, and streams that do not block do not wait for it.
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
   }
   ~DeviceArray() { cudaFree(data_); }
   DeviceArray(const DeviceArray&) = delete;

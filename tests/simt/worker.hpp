@@ -41,14 +41,15 @@ class Worker {
   [[maybe_unused]] std::size_t caller_stack_bytes_ = 0;
 };
 
-/// Workers for the threads of one block after another. They outlive every launch.
+/// Workers for the threads of one block after another.
 class WorkerPool {
  public:
 #ifdef SIMT_TSAN
   // Two threads on one stack would race for its memory, so each thread has a worker, and with it a
-  // context, to itself. As a context costs a millisecond, blocks share them, but never two that run
-  // one after the other; and a thread meets the context of the same thread of another block only
-  // after as many blocks as there are contexts.
+  // context, to itself. As a context costs a millisecond, blocks of a stream share them, but never
+  // two of a launch that run one after the other; and a thread meets the context of the same thread
+  // of another block only after as many blocks as there are contexts. Streams have pools of their
+  // own: what shares a context is in order.
   static constexpr bool kOneThreadEach = true;
 #else
   static constexpr bool kOneThreadEach = false;

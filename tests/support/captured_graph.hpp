@@ -9,9 +9,12 @@ namespace cuqat::test {
 /// Captures the work: nothing of it runs before run().
 class CapturedGraph {
  public:
+  /// The mode that forbids most, unless another is given.
   template <typename Work>
-  CapturedGraph(const Work& work, cudaStream_t stream) : stream_(stream) {
-    EXPECT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  CapturedGraph(const Work& work, cudaStream_t stream,
+                cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal)
+      : stream_(stream) {
+    EXPECT_EQ(cudaStreamBeginCapture(stream, mode), cudaSuccess);
     work();
     EXPECT_EQ(cudaStreamEndCapture(stream, &graph_), cudaSuccess);
     EXPECT_EQ(cudaGraphInstantiate(&executable_, graph_, 0), cudaSuccess);

@@ -5,7 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
+
+#include "cuqat/tensor_view.hpp"
 
 namespace cuqat::test {
 
@@ -27,6 +30,10 @@ class DeviceMemory {
   template <typename T = std::byte>
   [[nodiscard]] T* as() const {
     return static_cast<T*>(memory_);
+  }
+  template <typename T>
+  [[nodiscard]] DeviceSpan<T> span() const {
+    return {as<T>(), static_cast<std::int64_t>(bytes_ / sizeof(T))};
   }
   [[nodiscard]] std::size_t size_bytes() const { return bytes_; }
 

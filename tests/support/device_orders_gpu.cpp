@@ -64,7 +64,7 @@ std::string device_fault() {
 Enqueued enqueued_by(const std::function<void()>& call) {
   const cudaStream_t stream = device_under_test().stream;
   Enqueued result;
-  EXPECT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess);
   call();
   cudaGraph_t graph = nullptr;
   if (cudaStreamEndCapture(stream, &graph) != cudaSuccess) {

@@ -46,6 +46,10 @@ class DeviceCopy {
   [[nodiscard]] T* as() const {
     return reinterpret_cast<T*>(data());
   }
+  template <typename T>
+  [[nodiscard]] DeviceSpan<T> span() const {
+    return {as<T>(), static_cast<std::int64_t>(bytes_ / sizeof(T))};
+  }
 
   void copy_back(void* host) {
     require(cudaMemcpy(content_.data(), memory_, content_.size(), cudaMemcpyDeviceToHost));
@@ -130,7 +134,7 @@ void run_quantize(const ScaledTensor& tensor, const void* x, std::uint8_t* codes
   run_on_device([&] {
     quantize(view(device_x, tensor), scales.params(),
              {codes_again.as<std::uint8_t>(), static_cast<std::int64_t>(bytes)}, layout,
-             device_found.as<Statistics>(), context(), stream());
+             device_found.span<Statistics>(), context(), stream());
   });
   device_found.copy_back(&found);
   EXPECT_EQ(found, expected) << "the statistics in the same read";
@@ -185,7 +189,7 @@ void run_fake_quantize(const ScaledTensor& tensor, const void* x, void* y,
   DeviceCopy device_found(&found, sizeof(found));
   FakeQuantizeExtras extras;
   extras.clip_mask = {device_mask.as<std::uint8_t>(), static_cast<std::int64_t>(mask_bytes)};
-  if (with_statistics) extras.statistics = device_found.as<Statistics>();
+  if (with_statistics) extras.statistics = device_found.span<Statistics>();
   run_on_device([&] {
     fake_quantize(view(device_x, tensor), scales.params(), view(device_y, tensor), extras,
                   context(), stream());
@@ -283,7 +287,7 @@ void run_statistics(const ScaledTensor& tensor, const void* x, Statistics* resul
   DeviceCopy device_result(result, bytes);
   run_on_device([&] {
     if (tensor.granularity.kind == Granularity::Kind::kTensor) {
-      statistics(view(device_x, tensor), device_result.as<Statistics>(), context(), stream());
+      statistics(view(device_x, tensor), device_result.span<Statistics>(), context(), stream());
     } else {
       statistics(view(device_x, tensor), tensor.granularity,
                  {device_result.as<Statistics>(), tensor.num_scales}, context(), stream());
@@ -324,7 +328,7 @@ void accumulate_key_histogram(DType dtype, std::int64_t count, const void* x, st
   DeviceCopy device_counts(counts, kNumKeys * sizeof(*counts));
   run_on_device([&] {
     accumulate_key_histogram(view, {counts_with_statistics.as<std::uint64_t>(), kNumKeys},
-                             device_found.as<Statistics>(), context(), stream());
+                             device_found.span<Statistics>(), context(), stream());
     accumulate_key_histogram(view, {device_counts.as<std::uint64_t>(), kNumKeys}, context(),
                              stream());
   });

@@ -1,0 +1,31 @@
+// Device memory of contexts, batches and collectors.
+#pragma once
+
+#include <cstddef>
+#include <source_location>
+#include <span>
+
+namespace cuqat {
+
+/// Filled when it is made, on a stream of its own: it waits for that and for no other work, and
+/// work on any stream finds it filled.
+class DeviceMemory {
+ public:
+  DeviceMemory() = default;
+  /// Zero bytes.
+  explicit DeviceMemory(std::size_t bytes,
+                        std::source_location operation = std::source_location::current());
+  /// A copy.
+  explicit DeviceMemory(std::span<const std::byte> content,
+                        std::source_location operation = std::source_location::current());
+  ~DeviceMemory();
+  DeviceMemory(DeviceMemory&& other) noexcept;
+  DeviceMemory& operator=(DeviceMemory&& other) noexcept;
+
+  [[nodiscard]] void* data() const noexcept { return data_; }
+
+ private:
+  void* data_ = nullptr;
+};
+
+}  // namespace cuqat
