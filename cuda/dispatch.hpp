@@ -154,8 +154,11 @@ inline ScaleTerms scale_terms(const DeviceScaledTensor& tensor) {
   if (terms.by_strips) terms.num_parts = (tensor.num_scales - 1) / kStripScales + 1;
   terms.by_parts = Divider(terms.num_parts);
   terms.by_runs_per_row = Divider(map.runs_per_row);
+  // Of shapes that no memory holds this may overflow, and is not used: it wraps.
   terms.elements_to_next =
-      kWarpThreads / map.run_length * map.row_length + kWarpThreads % map.run_length;
+      static_cast<std::int64_t>(static_cast<std::uint64_t>(kWarpThreads / map.run_length) *
+                                    static_cast<std::uint64_t>(map.row_length) +
+                                static_cast<std::uint64_t>(kWarpThreads % map.run_length));
   terms.terms_to_next = static_cast<int>(kWarpThreads % map.run_length);
   return terms;
 }

@@ -23,8 +23,9 @@ void equalization_factors(DeviceSpan<const Statistics> activations,
 
 /// y = x / factor, or x * factor, of each element's channel, as equalization.hpp says.
 /// Shape:  y as x, which may be x itself; factors one for each index of the axis, f64 for f64
-///         tensors, f32 for all others. A factor of 0 or one that is not finite gives what the
-///         division or the product is.
+///         tensors, f32 for all others.
+/// Values: as the host functions. A factor of 0 or one that is not finite gives what the division
+///         or the product is.
 /// Order:  on the stream; it does not wait or allocate.
 /// Agrees: bit for bit with every backend.
 /// @throws InvalidArgument for shapes or dtypes that differ, an axis that x does not have, y in

@@ -130,9 +130,9 @@ std::size_t learned_scale_workspace_bytes(const Shape& shape, const Granularity&
 
 /// Straight-through dx together with the gradients of a learned scale and zero point, as
 /// fake_quant.hpp says, in one read of dy and x.
-/// Shape:  dy, x and dx alike, of one dtype; dx may be dy itself (in place).
+/// Shape:  dy, x and dx alike, of one dtype; dx may be dy or x itself (in place).
 /// Values: as the host function, summed in its order. A scale of 0 passes x through: dx = dy, and
-///         each of its terms is 0, so both gradients are.
+///         each of its terms is 0, so both gradients are +0 or -0.
 /// Order:  on the stream, one launch and one more for each round of the sums past the first: none
 ///         up to 4 096 elements a scale, one up to 2^24. It uses the context's scratch memory.
 /// Agrees: bit for bit with every backend.

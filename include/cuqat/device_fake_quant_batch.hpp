@@ -28,8 +28,9 @@ class FakeQuantizeBatch {
   /// Shape:  any number of items, each as fake_quantize takes it; all of one dtype and quantizer.
   ///         An output may not overlap anything that another item reads or writes.
   /// Order:  allocates, and waits for that but for no stream.
-  /// @throws InvalidArgument as fake_quantize, the argument named with its index, and for items of
-  ///         several dtypes or quantizers; CudaError where the memory cannot be had.
+  /// @throws InvalidArgument as fake_quantize, the argument named with its index, for items of
+  ///         several dtypes or quantizers and for overlaps; CudaError where the memory cannot be
+  ///         had.
   FakeQuantizeBatch(std::span<const FakeQuantizeItem> items, const DeviceContext& context);
   /// Work of the batch must have ended, and graphs of it are not launched again. Waits; never
   /// throws.

@@ -25,7 +25,8 @@ struct DeviceScales {
 };
 
 /// Min-max: the scale of each entry's own range, as range_to_scale gives it in the dtype of
-/// `scales`; [0, 0] where an entry has no finite element.
+/// `scales`; [0, 0] where an entry has no finite element. Ends past the largest number of that
+/// dtype (statistics of f64 data, f32 scales) count as that number, where the host refuses them.
 /// Shape:  batch one Statistics for each scale.
 /// Order:  on the stream.
 /// Agrees: bit for bit with CalibMethod::kMinMax.
@@ -43,7 +44,7 @@ struct MovingAverageState {
 
 /// Moves each average by one batch, and gives the scales of the averages.
 /// Shape:  batch and state one entry for each scale.
-/// Values: as MovingAverageMinMax and range_to_scale.
+/// Values: as MovingAverageMinMax and range_to_scale; ends as minmax_scales.
 /// Order:  on the stream.
 /// Agrees: bit for bit with the host.
 /// @throws as minmax_scales, and for a momentum outside (0, 1].

@@ -19,18 +19,19 @@
 namespace cuqat {
 
 /// Factors f = amax(activations)^alpha / amax(weights)^(1 - alpha), one for each input channel: 0
-/// leaves the weights' channels alike, 1 the activations'. A channel where either is 0 has
-/// factor 1. Shape:  activations and weights one Statistics for each input channel, of the whole
-/// data. Values: normal f32 numbers, within 1 unit in the last place of the formula. Agrees: bit
-/// for bit on every backend.
+/// leaves the weights' channels alike, 1 the activations'. Where either is 0 the factor is 1.
+/// Shape:  activations and weights one Statistics for each input channel, of the whole data.
+/// Values: normal f32 numbers, within 1 unit in the last place of the formula.
+/// Agrees: bit for bit on every backend.
 /// @throws InvalidArgument for sizes that differ, an alpha outside [0, 1].
 std::vector<double> equalization_factors(std::span<const Statistics> activations,
                                          std::span<const Statistics> weights, double alpha);
 
 /// y = x / factor, or x * factor, of each element's channel, rounded once in the compute type and
-/// to y's dtype. Shape:  y as x, which may be x itself; factors one for each index of the axis,
-/// which counts from
+/// to y's dtype.
+/// Shape:  y as x, which may be x itself; factors one for each index of the axis, which counts from
 ///         the last where it is negative.
+/// Values: a NaN, of x or of inf * 0, becomes the positive quiet NaN.
 /// Order:  runs on the calling thread and options.num_threads - 1 helpers; returns when done.
 /// Agrees: bit for bit on every backend.
 /// @throws InvalidArgument for shapes or dtypes that differ, factors that are not positive and

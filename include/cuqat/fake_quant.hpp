@@ -109,7 +109,8 @@ struct LearnedScaleGradient {
 ///   dscale      = g * sum dy * ((y - x) / s inside, qmin - z below, qmax - z above)
 ///   dzero_point = -g * s * sum dy outside,   g = 1 / sqrt(N * qmax)
 /// where N is the number of elements that share the scale, y the fake-quantized value in C.
-/// Shape:  dy, x and dx alike; the gradient's spans have num_scales entries.
+/// Shape:  dy, x and dx alike; dx may be dy or x itself. The gradient's spans have num_scales
+///         entries.
 /// Values: each term is rounded to C after each operation, then summed in f64 in one fixed order
 ///         (docs/numerics.md, "Fixed-order sum"). A NaN in x or dy of a clipped element follows
 ///         the same rule: x = NaN contributes 0 to both.

@@ -1,7 +1,10 @@
 #include "cuqat/device_fake_quant_batch.hpp"
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
-#include <utility>
+#include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "device/arguments.hpp"
@@ -33,6 +36,46 @@ gpu::FakeQuantizeWork checked(const FakeQuantizeItem& item, const FakeQuantizeIt
   return detail::check_fake_quantize(item.x, item.params, item.y, {item.clip_mask, {}}, context);
 }
 
+/// Memory that an item has to do with.
+struct Used {
+  std::uintptr_t begin;
+  std::uintptr_t end;
+  std::size_t item;
+  std::string_view name;
+  bool is_written;
+};
+
+void add(std::vector<Used>& all, std::size_t item, const detail::Region& region, bool is_written) {
+  if (region.bytes == 0) return;
+  const auto begin = reinterpret_cast<std::uintptr_t>(region.data);
+  all.push_back({begin, begin + region.bytes, item, region.name, is_written});
+}
+
+/// What an item writes is no other item's: they run in no order.
+void check_items_apart(std::span<const FakeQuantizeItem> items) {
+  std::vector<Used> all;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const FakeQuantizeItem& item = items[i];
+    add(all, i, {"y", detail::as_plain(item.y)}, true);
+    add(all, i, {"clip_mask", detail::as_plain(item.clip_mask)}, true);
+    add(all, i, {"x", detail::as_plain(item.x)}, false);
+    add(all, i, detail::scale_region(item.params), false);
+    add(all, i, detail::zero_point_region(item.params), false);
+  }
+  std::sort(all.begin(), all.end(), [](const Used& a, const Used& b) { return a.begin < b.begin; });
+  for (auto a = all.begin(); a != all.end(); ++a) {
+    for (auto b = a + 1; b != all.end() && b->begin < a->end; ++b) {
+      if (a->item == b->item || (!a->is_written && !b->is_written)) continue;
+      const auto name = [](const Used& used) {
+        return "items[" + std::to_string(used.item) + "]." + std::string(used.name);
+      };
+      const auto& [written, other] = a->is_written ? std::tie(*a, *b) : std::tie(*b, *a);
+      detail::throw_invalid(name(written), "in memory that " + name(other) + " uses",
+                            "apart from it");
+    }
+  }
+}
+
 }  // namespace
 
 FakeQuantizeBatch::FakeQuantizeBatch(std::span<const FakeQuantizeItem> items,
@@ -47,6 +90,7 @@ FakeQuantizeBatch::FakeQuantizeBatch(std::span<const FakeQuantizeItem> items,
       throw InvalidArgument("items[" + std::to_string(works.size()) + "]: " + error.what());
     }
   }
+  check_items_apart(items);
   state_->device = context.device();
   if (items.empty()) return;
   state_->dtype = items.front().x.dtype();

@@ -166,5 +166,33 @@ TEST_F(DeviceBatchCalls, NamesTheItemThatDoesNotFit) {
   expect(bad, {"items[1]: clip_mask.size()", "124", "125"});
 }
 
+TEST_F(DeviceBatchCalls, ItemsMayShareWhatIsReadAndNothingElse) {
+  const auto part = [](void* memory, std::int64_t begin, std::int64_t count) {
+    return DeviceTensorView(static_cast<float*>(memory) + begin, Shape{count});
+  };
+  auto* const mask = static_cast<std::uint8_t*>(mask_);
+  const auto make = [&](const FakeQuantizeItem& first, const FakeQuantizeItem& second) {
+    const std::vector<FakeQuantizeItem> items{first, second};
+    const FakeQuantizeBatch batch(items, context());
+  };
+  const FakeQuantizeItem first{x(), params(), part(y_, 0, kCount), {mask, 125}};
+  const auto expect = [&](const FakeQuantizeItem& second,
+                          std::initializer_list<std::string_view> parts) {
+    expect_invalid([&] { make(first, second); }, parts);
+    expect_invalid([&] { make(second, first); }, {"uses; it must be apart from it"});
+  };
+  expect({part(x_, 0, 10), params(), part(y_, kCount - 10, 10), {}},
+         {"items[0].y is in memory that items[1].y uses"});
+  expect({part(x_, 990, 10), params(), part(x_, 990, 10), {}},
+         {"items[1].y is in memory that items[0].x uses"});
+  expect({part(y_, 5, 3), params(), part(statistics_, 0, 3), {}},
+         {"items[0].y is in memory that items[1].x uses"});
+  expect({part(x_, 0, 8), params(), part(statistics_, 0, 8), {mask + 124, 1}},
+         {"items[0].clip_mask is in memory that items[1].clip_mask uses"});
+  make(first, {part(x_, 0, 8), params(), part(statistics_, 0, 8), {mask + 125, 1}});
+  make({part(x_, 0, 8), params(), part(x_, 0, 8), {}},
+       {part(x_, 8, 8), params(), part(x_, 8, 8), {}});
+}
+
 }  // namespace
 }  // namespace cuqat::test

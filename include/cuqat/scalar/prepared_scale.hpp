@@ -19,8 +19,8 @@ class PreparedInteger {
   CUQAT_HD PreparedInteger(const Q& quantizer, float scale, std::int32_t zero_point)
       : divisor_(scale),
         scale_(scale),
-        low_(static_cast<float>(quantizer.low - zero_point)),
-        high_(static_cast<float>(quantizer.high - zero_point)),
+        low_(static_cast<float>(quantizer.low) - static_cast<float>(zero_point)),
+        high_(static_cast<float>(quantizer.high) - static_cast<float>(zero_point)),
         code_of_none_(kWhole + static_cast<float>(zero_point)) {
     static_assert(is_integer(Q::kFormat) && Q::kRounding == Rounding::kNearestEven);
   }
