@@ -14,10 +14,9 @@
 #include "cuqat/scalar/clipping_search.hpp"
 #include "cuqat/scalar/entropy.hpp"
 #include "cuqat/scalar/range_to_scale.hpp"
-#include "cuqat/scalar/squared_error.hpp"
 #include "distribution.cuh"
 #include "launchers.hpp"
-#include "multiply_high.cuh"
+#include "wide_sum.cuh"
 
 namespace cuqat::gpu {
 
@@ -39,27 +38,6 @@ struct ClippingCandidate {
   __device__ double cost(double clipping_weight) const {
     return rounding + clipping_weight * clipping;
   }
-};
-
-/// A sum of 128 bits.
-struct WideSum {
-  unsigned long long high;
-  unsigned long long low;
-
-  __device__ void add_product(std::uint64_t a, std::uint64_t b) {
-    const unsigned long long sum = low + a * b;
-    high += multiply_high(a, b) + (sum < low ? 1u : 0u);
-    low = sum;
-  }
-  /// Exact in any order: the sum is one of integers, and each addition carries what it caused.
-  __device__ void atomic_add(const WideSum& other) {
-    if (other.low != 0) {
-      const unsigned long long old = atomicAdd(&low, other.low);
-      if (old + other.low < old) atomicAdd(&high, 1ull);
-    }
-    if (other.high != 0) atomicAdd(&high, other.high);
-  }
-  __device__ double value(double unit) const { return scalar::squared_sum_value(high, low, unit); }
 };
 
 /// Errors of a finalist, in the units of QuantizationError.

@@ -156,6 +156,11 @@ void launch_calibration(const CalibrationOptions& options, const Quantizer& quan
 void launch_scale_statistics(const DeviceScaledTensor& tensor, const void* x, Statistics* result,
                              const LaunchTarget& target);
 
+/// Statistics and results: one for each scale.
+void launch_quantization_error(const DeviceScaledTensor& tensor, const void* x,
+                               const Statistics* statistics, QuantizationError* result,
+                               const LaunchTarget& target);
+
 /// What gradients of learned scales are written to and multiplied with.
 struct LearnedScaleGradients {
   void* dscale;       ///< Of the compute type, num_scales of them.

@@ -22,10 +22,6 @@
 
 namespace cuqat::gpu {
 
-/// Elements that a thread has in flight: 32 bytes.
-template <typename T>
-inline constexpr int kElementsInFlight = static_cast<int>(32 / sizeof(T));
-
 /// The sum over a warp whose lanes have seen a chunk, in all lanes.
 __device__ inline Statistics warp_sum(Statistics part) {
   // A chunk has less than 2^16 elements: four counts are added as one number.

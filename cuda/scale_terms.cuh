@@ -31,6 +31,10 @@ inline std::int64_t num_chunks(std::int64_t terms) {
 inline constexpr int kStripScales = kWarpThreads;
 inline constexpr int kStripPhases = 8;
 
+/// Elements that a thread has in flight: 32 bytes.
+template <typename T>
+inline constexpr int kElementsInFlight = static_cast<int>(32 / sizeof(T));
+
 /// The elements of every scale. Rows and runs are those of the map, also for a single scale.
 struct ScaleTerms {
   ScaleMap map;

@@ -1,7 +1,8 @@
-// Statistics of tensors in device memory.
+// Statistics of tensors in device memory, and the error that quantizing them costs.
 #pragma once
 
 #include "cuqat/device_context.hpp"
+#include "cuqat/device_fake_quant.hpp"
 #include "cuqat/quant_params.hpp"
 #include "cuqat/statistics.hpp"
 #include "cuqat/stream.hpp"
@@ -29,5 +30,19 @@ void statistics(ConstDeviceTensorView x, DeviceSpan<Statistics> result,
 ///         are in memory that x uses.
 void statistics(ConstDeviceTensorView x, const Granularity& granularity,
                 DeviceSpan<Statistics> result, const DeviceContext& context, StreamRef stream);
+
+/// Error of y = fake_quantize(x) in the compute type, left in device memory.
+/// Shape:  x any; statistics and result one entry for each scale that params.granularity has,
+///         8-byte aligned. The statistics are those of x, or of more data that x is a part of:
+///         their amax() is the unit of the clipping error.
+/// Values: as the host function with these amax. A scale of 0 passes x through, without an error.
+/// Order:  on the stream, two launches and one read of x; it does not wait or allocate.
+/// Agrees: bit for bit with every backend, for every cut of the data.
+/// @throws InvalidArgument as fake_quantize, for other numbers of statistics or results, and where
+///         the result is in memory that something else uses; CudaError where a launch fails.
+void quantization_error(ConstDeviceTensorView x, const DeviceQuantParams& params,
+                        DeviceSpan<const Statistics> statistics,
+                        DeviceSpan<QuantizationError> result, const DeviceContext& context,
+                        StreamRef stream);
 
 }  // namespace cuqat

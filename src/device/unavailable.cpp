@@ -69,6 +69,11 @@ void learned_scale_backward(ConstDeviceTensorView, ConstDeviceTensorView, const 
                             std::optional<double>, const DeviceContext&, StreamRef) {
   unavailable();
 }
+void quantization_error(ConstDeviceTensorView, const DeviceQuantParams&,
+                        DeviceSpan<const Statistics>, DeviceSpan<QuantizationError>,
+                        const DeviceContext&, StreamRef) {
+  unavailable();
+}
 void statistics(ConstDeviceTensorView, const Granularity&, DeviceSpan<Statistics>,
                 const DeviceContext&, StreamRef) {
   unavailable();

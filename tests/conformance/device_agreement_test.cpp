@@ -31,6 +31,7 @@ Outputs run_in(int order, const Operation& operation, const CaseData& data,
 
 constexpr std::size_t kLearnedScale = 5;
 constexpr std::size_t kStatistics = 6;
+constexpr std::size_t kQuantizationError = 7;
 constexpr std::size_t kBackwardFromMask = 4;
 constexpr std::size_t kKeyHistogram = 8;
 constexpr std::size_t kQuantizeTransposed = 11;
@@ -70,12 +71,12 @@ TEST_P(Device, AgreesWithTheReferenceBitForBitInEveryOrder) {
   EXPECT_GT(elements, 10'000u / kCaseStride);
 }
 
-INSTANTIATE_TEST_SUITE_P(ScaledOperations, Device,
-                         testing::Combine(testing::Values(0, 1, 2, 3, kLearnedScale),
-                                          testing::ValuesIn(kFormats), testing::ValuesIn(kDTypes),
-                                          testing::Values(Family::kTensor, Family::kChannel,
-                                                          Family::kGroup)),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    ScaledOperations, Device,
+    testing::Combine(testing::Values(0, 1, 2, 3, kLearnedScale, kQuantizationError),
+                     testing::ValuesIn(kFormats), testing::ValuesIn(kDTypes),
+                     testing::Values(Family::kTensor, Family::kChannel, Family::kGroup)),
+    name_of);
 // Of whole tensors DeviceMatrix sees enough.
 INSTANTIATE_TEST_SUITE_P(Transposes, Device,
                          testing::Combine(testing::Values(kQuantizeTransposed),
@@ -113,7 +114,7 @@ TEST_P(DeviceAlignment, ChangesNoBitAtAnyOffsetAndLength) {
   const DType dtype = GetParam();
   print_case_stride();
   Orders orders;
-  for (const std::size_t index : {0u, 1u, 2u, 3u, 4u, 5u, 6u, 11u}) {
+  for (const std::size_t index : {0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u, 11u}) {
     const Operation& operation = kOperations[index];
     for (std::int64_t length = 0; length < 68; length += kSweepStride) {
       const Format format = kFormats[length % 4];

@@ -140,6 +140,53 @@ TEST_F(DeviceReductionErrors, StatisticsThatDoNotFitAreNamed) {
       {"result is ", "device memory"});
 }
 
+TEST_F(DeviceReductionErrors, QuantizationErrorsThatDoNotFitAreNamed) {
+  const DeviceMemory errors(kRows * sizeof(QuantizationError) + 8);
+  const DeviceMemory many(2 * kRows * sizeof(QuantizationError));
+  const auto run = [&](DeviceSpan<const Statistics> statistics, DeviceSpan<QuantizationError> to) {
+    quantization_error(x(), params(), statistics, to, context(), stream());
+  };
+  const DeviceSpan<QuantizationError> good(errors.as<QuantizationError>(), kRows);
+  expect_refused([&] { run({result().data(), 2}, good); }, {"statistics.size() is 2", "3"});
+  expect_refused([&] { run(result(), many.span<QuantizationError>()); }, {"result.size() is 6"});
+  auto* const odd = reinterpret_cast<QuantizationError*>(errors.as() + 4);
+  expect_refused([&] { run(result(), {odd, kRows}); }, {"result is 4 bytes past"});
+  expect_refused(
+      [&] {
+        run(result(), {x_.as<QuantizationError>(), kRows});
+      },
+      {"result is ", "apart from x"});
+  expect_refused(
+      [&] {
+        run({many.as<const Statistics>(), kRows}, {many.as<QuantizationError>(), kRows});
+      },
+      {"result is ", "apart from statistics"});
+  QuantizationError host[kRows];
+  expect_refused([&] { run(result(), {host, kRows}); }, {"result is ", "device memory"});
+  statistics(x(), Granularity::channel(0), result(), context(), stream());
+  const Enqueued enqueued = enqueued_by([&] { run(result(), good); });
+  EXPECT_EQ(enqueued.kernels, 2);
+  EXPECT_EQ(enqueued.others, 0);
+}
+
+/// As a scale found on the device may be: such x has no error.
+TEST_F(DeviceReductionErrors, AScaleOfZeroCostsNothing) {
+  const DeviceMemory errors(kRows * sizeof(QuantizationError));
+  ASSERT_EQ(cudaMemsetAsync(scale_.as(), 0, scale_.size_bytes(), device_under_test().stream),
+            cudaSuccess);
+  statistics(x(), Granularity::channel(0), result(), context(), stream());
+  quantization_error(x(), params(), result(), errors.span<QuantizationError>(), context(),
+                     stream());
+  wait();
+  for (const QuantizationError& error : errors.content<QuantizationError>()) {
+    EXPECT_EQ(error.count, kColumns);
+    EXPECT_EQ(error.clipped, 0);
+    EXPECT_EQ(error.rounding, SquaredSum{});
+    EXPECT_EQ(error.clipping, SquaredSum{});
+    EXPECT_NE(error.signal, SquaredSum{});
+  }
+}
+
 TEST_F(DeviceReductionErrors, AContextWithTooLittleScratchMemorySaysSo) {
   // 1 700 channels of 4 097 elements: two chunks each.
   const Shape shape{1700, 4097};

@@ -22,6 +22,7 @@ constexpr std::int64_t kChunk = 4096;
 
 constexpr Operation kLearnedScale = kOperations[5];
 constexpr Operation kStatistics = kOperations[6];
+constexpr Operation kQuantizationError = kOperations[7];
 
 void expect_agreement(const Operation& operation, const ScaledCase& test_case) {
   const CaseData data(test_case);
@@ -44,7 +45,7 @@ class DeviceReduction : public testing::TestWithParam<DType> {};
 TEST_P(DeviceReduction, OfStripsOfSeveralChunks) {
   for (const Shape& shape : {Shape{kChunk + 3, 35}, Shape{2 * kChunk + 9, 16}, Shape{33, 65}}) {
     for (const DataKind kind : kKinds) {
-      for (const Operation& operation : {kLearnedScale, kStatistics}) {
+      for (const Operation& operation : {kLearnedScale, kStatistics, kQuantizationError}) {
         for (const Format format : {Format::kInt8, Format::kE4M3}) {
           expect_agreement(
               operation,
@@ -61,6 +62,7 @@ TEST_P(DeviceReduction, OfMoreChunksThanLanes) {
   for (const DataKind kind : kKinds) {
     expect_agreement(kLearnedScale, {{}, GetParam(), shape, {}, kind, 1, 8});
     expect_agreement(kStatistics, {{}, GetParam(), rows, Granularity::channel(0), kind, 1, 9});
+    expect_agreement(kQuantizationError, {{}, GetParam(), shape, {}, kind, 1, 10});
   }
 }
 

@@ -1,14 +1,14 @@
-// The 128-bit sums of calibration: what a lost carry changes is too small to change an answer that
+// Sums of 128 bits. What a lost carry changes is too small to change an answer of calibration that
 // a test could know, so the sums themselves are compared.
 #include <gtest/gtest.h>
 
 #include <cstdint>
 #include <vector>
 
-#include "calibration_state.cuh"
 #include "simt/executor.hpp"
 #include "support/device_memory.hpp"
 #include "support/random.hpp"
+#include "wide_sum.cuh"
 
 namespace cuqat::test {
 namespace {

@@ -296,6 +296,27 @@ void run_statistics(const ScaledTensor& tensor, const void* x, Statistics* resul
   device_result.copy_back(result);
 }
 
+void run_quantization_error(const ScaledTensor& tensor, const void* x, const double* amax,
+                            QuantizationError* result) {
+  std::vector<Statistics> statistics;
+  for (std::int64_t i = 0; i < tensor.num_scales; ++i) {
+    statistics.push_back({1, 0, 0, 0, amax[i] == 0.0 ? 1 : 0, -amax[i] + 0.0, amax[i]});
+  }
+  const DeviceScales scales(tensor);
+  const DeviceCopy device_x(x, tensor_bytes(tensor));
+  const DeviceCopy device_statistics(statistics.data(), statistics.size() * sizeof(Statistics));
+  const QuantizationError not_zero{-1, -1, {1, 1}, {1, 1}, {1, 1}};
+  std::fill_n(result, tensor.num_scales, not_zero);
+  DeviceCopy device_result(result,
+                           static_cast<std::size_t>(tensor.num_scales) * sizeof(QuantizationError));
+  run_on_device([&] {
+    quantization_error(view(device_x, tensor), scales.params(),
+                       device_statistics.span<const Statistics>(),
+                       device_result.span<QuantizationError>(), context(), stream());
+  });
+  device_result.copy_back(result);
+}
+
 /// Of channels only: device functions know no other factors.
 void run_scale_elements(const ScaledTensor& tensor, const void* x, void* y, bool divides) {
   const DeviceScales scales(tensor);
@@ -356,6 +377,7 @@ Table device_table() {
     table.fake_quantize_backward_from_mask = run_backward_from_mask;
     table.learned_scale_backward = run_learned_scale;
     table.statistics = run_statistics;
+    table.quantization_error = run_quantization_error;
     table.accumulate_key_histogram = accumulate_key_histogram;
     table.quantize_transposed = run_quantize_transposed;
     table.scale_elements = run_scale_elements;
