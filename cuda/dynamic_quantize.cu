@@ -1,6 +1,7 @@
 #include "dynamic_quantize.cuh"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "dispatch.hpp"
 #include "launch.hpp"
@@ -32,9 +33,11 @@ void launch_groups(const DynamicTensor& tensor, const Q& quantizer, const void* 
                    const Write& write, const LaunchTarget& target) {
   const GroupLayout layout = group_layout(tensor);
   const int lanes = lanes_of(layout.group_length);
+  constexpr std::size_t kForStatistics =
+      std::is_same_v<Write, WriteValuesAndExtras> ? sizeof(StatisticsStorage) : 0;
   const auto by_lanes = [&](auto kernel, int groups_of_thread) {
-    launch_streaming(layout.num_groups * lanes, groups_of_thread, 0, target, kernel, layout, lanes,
-                     tensor.rule, quantizer, x, tensor.scales, write);
+    launch_streaming(layout.num_groups * lanes, groups_of_thread, kForStatistics, target, kernel,
+                     layout, lanes, tensor.rule, quantizer, x, tensor.scales, write);
   };
   const std::int64_t packs_of_thread = (layout.group_length - 1) / (lanes * kPackElements) + 1;
   if (packs_of_thread == 1) {
@@ -42,7 +45,8 @@ void launch_groups(const DynamicTensor& tensor, const Q& quantizer, const void* 
   } else if (packs_of_thread <= kHeldPacks<T>) {
     by_lanes(&dynamic_quantize_by_lanes_kernel<T, Q, 1, Write>, 1);
   } else {
-    constexpr std::size_t kShared = sizeof(ExtremesStorage<scalar::ComputeType<T>>);
+    constexpr std::size_t kShared =
+        std::max(sizeof(ExtremesStorage<scalar::ComputeType<T>>), kForStatistics);
     launch_streaming(layout.num_groups * kBlockThreads, 1, kShared, target,
                      &dynamic_quantize_by_blocks_kernel<T, Q, Write>, layout, tensor.rule,
                      quantizer, x, tensor.scales, write);
@@ -65,16 +69,29 @@ void launch_quantize_dynamic(const DynamicTensor& tensor, const void* x, std::ui
   if (tensor.shape.count() == 0) return;
   with_kernel_types(tensor.dtype, tensor.rule.quantizer, [&](auto type, const auto& quantizer) {
     const bool packed = code_layout == CodeLayout::kNibbles;
-    launch_groups<typename decltype(type)::Type>(tensor, quantizer, x, WriteCodes{codes, packed},
+    launch_groups<typename decltype(type)::Type>(tensor, quantizer, x, WriteCodes(codes, packed),
                                                  target);
   });
 }
 
 void launch_fake_quantize_dynamic(const DynamicTensor& tensor, const void* x, void* y,
+                                  std::uint8_t* clip_mask, Statistics* statistics,
                                   const LaunchTarget& target) {
-  if (tensor.shape.count() == 0) return;
+  const std::int64_t count = tensor.shape.count();
+  if (count == 0) {
+    if (statistics != nullptr) launch_statistics(tensor.dtype, 0, x, statistics, target);
+    return;
+  }
   with_kernel_types(tensor.dtype, tensor.rule.quantizer, [&](auto type, const auto& quantizer) {
-    launch_groups<typename decltype(type)::Type>(tensor, quantizer, x, WriteValues{y}, target);
+    using T = typename decltype(type)::Type;
+    if (clip_mask == nullptr && statistics == nullptr) {
+      launch_groups<T>(tensor, quantizer, x, WriteValues(y), target);
+    } else {
+      launch_groups<T>(tensor, quantizer, x,
+                       WriteValuesAndExtras(y, clip_mask, count,
+                                            reduction_scratch(target.workspace), statistics),
+                       target);
+    }
   });
 }
 

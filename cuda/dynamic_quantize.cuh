@@ -23,6 +23,7 @@
 #include "scale_map.cuh"
 #include "scale_output.cuh"
 #include "shared_storage.cuh"
+#include "statistics.cuh"
 #include "warp.cuh"
 
 namespace cuqat::gpu {
@@ -95,20 +96,28 @@ class ThreadExtremes {
   PackExtremes<T> of_packs_;
 };
 
-/// Adds the packs that a thread holds of a group, of which pack_of(p) is pack p. What has no quick
-/// way is read again, so that there is one copy of the slow one.
-template <typename T, int kPacks, typename PackOf>
-__device__ inline void add_held(ThreadExtremes<T>& extremes, const void* x,
+/// Adds the packs that a thread holds of a group, of which pack_of(p) is pack p, to the group's
+/// extremes and to what the thread has seen. What has no quick way is read again, so that there is
+/// one copy of the slow one.
+template <typename T, typename Seen, int kPacks, typename PackOf>
+__device__ inline void add_held(ThreadExtremes<T>& extremes, Seen& seen, const void* x,
                                 const Pack<T> (&held)[kPacks], const PackOf& pack_of) {
   std::uint32_t left = 0;
 #pragma unroll
   for (int p = 0; p < kPacks; ++p) {
     const PackSpan span = pack_of(p);
-    if (span.end > 0 && !extremes.add_quickly(span, held[p])) left |= 1u << p;
+    if (span.end <= 0) continue;
+    if (extremes.add_quickly(span, held[p])) {
+      if constexpr (sizeof(T) < sizeof(double)) seen.add_finite(held[p]);  // as add_quickly
+    } else {
+      left |= 1u << p;
+    }
   }
   for_each_bit(left, [&](int p) {
     const PackSpan span = pack_of(p);
-    extremes.add(span, load_pack<T>(x, span));
+    const Pack<T> pack = load_pack<T>(x, span);
+    extremes.add(span, pack);
+    seen.add(span, pack);
   });
 }
 
@@ -162,9 +171,24 @@ __device__ inline scalar::ScaleAndZero<C> choose_scale(const Extremes<C>& extrem
   return chosen;
 }
 
+/// Where statistics are not wanted.
+template <typename T>
+struct NoStatistics {
+  __device__ void add_finite(const Pack<T>&) {}
+  __device__ void add(const PackSpan&, const Pack<T>&) {}
+};
+
 /// What becomes of the packs of a group once its scale is known. Packs start at multiples of eight
-/// elements of their group.
-struct WriteNothing {
+/// elements of their group. Seen is what a thread keeps of all its packs, for finish(), which all
+/// threads call as their last act.
+template <template <typename> typename SeenOf = NoStatistics>
+struct Write {
+  template <typename T>
+  using Seen = SeenOf<T>;
+  template <typename Of>
+  __device__ void finish(const Of&) const {}
+};
+struct WriteNothing : Write<> {
   template <typename T, typename Scales>
   __device__ bool quickly(const PackSpan&, const Pack<T>&, const Scales&) const {
     return true;
@@ -172,7 +196,8 @@ struct WriteNothing {
   template <typename T, typename Scales>
   __device__ void elements(const PackSpan&, const Pack<T>&, const Scales&) const {}
 };
-struct WriteValues {
+struct WriteValues : Write<> {
+  explicit WriteValues(void* to) : y(to) {}
   void* y;
   template <typename T, typename Scales>
   __device__ bool quickly(const PackSpan& span, const Pack<T>& pack, const Scales& scales) const {
@@ -186,7 +211,45 @@ struct WriteValues {
     store_pack(y, span, fake_quantize_elements(scales, span, pack).y);
   }
 };
-struct WriteCodes {
+/// And a clip mask, where groups and rows are whole bytes of it, and statistics; each may be null.
+struct WriteValuesAndExtras : Write<ThreadStatistics> {
+  WriteValuesAndExtras(void* to, std::uint8_t* mask, std::int64_t elements,
+                       const ReductionScratch& reduction, Statistics* of_x)
+      : y(to), clip_mask(mask), count(elements), scratch(reduction), statistics(of_x) {}
+  void* y;
+  std::uint8_t* clip_mask;
+  std::int64_t count;
+  ReductionScratch scratch;
+  Statistics* statistics;
+
+  template <typename T, typename Scales>
+  __device__ bool quickly(const PackSpan& span, const Pack<T>& pack, const Scales& scales) const {
+    FakeQuantizedPack<T> result;
+    if (!fake_quantize_quickly(scales, span, pack, clip_mask != nullptr, result)) return false;
+    store(span, result);
+    return true;
+  }
+  template <typename T, typename Scales>
+  __device__ void elements(const PackSpan& span, const Pack<T>& pack, const Scales& scales) const {
+    store(span, fake_quantize_elements(scales, span, pack));
+  }
+  template <typename T>
+  __device__ void finish(const ThreadStatistics<T>& seen) const {
+    if (statistics == nullptr) return;
+    __syncthreads();  // the shared memory's last use has ended
+    reduce_statistics(seen.result(), count, scratch, statistics);
+  }
+
+ private:
+  template <typename T>
+  __device__ void store(const PackSpan& span, const FakeQuantizedPack<T>& result) const {
+    store_pack(y, span, result.y);
+    if (clip_mask == nullptr) return;
+    clip_mask[span.first / kPackElements] = static_cast<std::uint8_t>(result.clipped);
+  }
+};
+struct WriteCodes : Write<> {
+  WriteCodes(std::uint8_t* to, bool in_nibbles) : codes(to), packed(in_nibbles) {}
   std::uint8_t* codes;
   bool packed;  ///< int4, two in a byte; groups begin at even elements, so no two share one.
   template <typename T, typename Scales>
@@ -241,6 +304,7 @@ __global__ void dynamic_quantize_by_lanes_kernel(GroupLayout layout, int lanes, 
   const std::int64_t team = static_cast<int>(threadIdx.x) / lanes;
   // The whole warp goes round as often as its first team: shuffles are of all lanes.
   const std::int64_t team_of_warp = team - team % (kWarpThreads / lanes);
+  typename Write::template Seen<T> seen;
   for (std::int64_t base = blockIdx.x * teams_of_block; base + team_of_warp < layout.num_groups;
        base += kGroups * stride) {
     typename GroupLayout::Span span[kGroups];
@@ -256,13 +320,14 @@ __global__ void dynamic_quantize_by_lanes_kernel(GroupLayout layout, int lanes, 
     for (int g = 0; g < kGroups; ++g) {
       const auto pack_of_group = [&](int p) { return pack_of(g, p); };
       ThreadExtremes<T> mine;
-      add_held(mine, x, held[g], pack_of_group);
+      add_held(mine, seen, x, held[g], pack_of_group);
       const auto scale = choose_scale(extremes_of_team(mine.result(), lanes), rule, output,
                                       base + team + g * stride, lane == 0 && span[g].length > 0);
       const SingleScale<T, Q> scales(quantizer, scale.scale, scale.zero_point);
       write_held(x, scales, write, held[g], pack_of_group);
     }
   }
+  write.finish(seen);
 }
 
 /// A block for each group. A thread goes over its packs of the group in rounds of kHeld, holds the
@@ -273,6 +338,7 @@ __global__ void dynamic_quantize_by_blocks_kernel(GroupLayout layout, RangeRule 
                                                   const void* x, ScaleOutput output, Write write) {
   constexpr int kHeld = 2 * kHeldPacks<T>;
   const std::int64_t threads = blockDim.x;
+  typename Write::template Seen<T> seen;
   for (std::int64_t group = blockIdx.x; group < layout.num_groups; group += gridDim.x) {
     const auto span = layout.span(group);
     const std::int64_t num_packs = (span.length - 1) / kPackElements + 1;
@@ -289,7 +355,7 @@ __global__ void dynamic_quantize_by_blocks_kernel(GroupLayout layout, RangeRule 
     ThreadExtremes<T> mine;
     for (;; ++round) {
       hold();
-      add_held(mine, x, held, pack_of);
+      add_held(mine, seen, x, held, pack_of);
       if (round == last_round) break;
     }
     const auto scale =
@@ -301,6 +367,7 @@ __global__ void dynamic_quantize_by_blocks_kernel(GroupLayout layout, RangeRule 
       write_held(x, scales, write, held, pack_of);
     }
   }
+  write.finish(seen);
 }
 
 }  // namespace cuqat::gpu

@@ -109,8 +109,10 @@ void launch_dynamic_scales(const DynamicTensor& tensor, const void* x, const Lau
 /// Packed codes: groups and rows have an even number of elements.
 void launch_quantize_dynamic(const DynamicTensor& tensor, const void* x, std::uint8_t* codes,
                              CodeLayout layout, const LaunchTarget& target);
-/// y may be x.
+/// clip_mask and statistics may be null. With a mask, groups and rows are multiples of eight
+/// elements. y may be x.
 void launch_fake_quantize_dynamic(const DynamicTensor& tensor, const void* x, void* y,
+                                  std::uint8_t* clip_mask, Statistics* statistics,
                                   const LaunchTarget& target);
 
 /// The observers: n statistics to n scales of the compute type.

@@ -40,8 +40,9 @@ void quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& how,
 /// y = dequantize(quantize(x)) with the scales of x itself, which are left in device memory.
 /// Shape:  y as x, of the same dtype; y may be x itself (in place) but not overlap it otherwise.
 /// Values: as the host function; mask and statistics as those of fake_quantize with these scales.
-/// Order:  as quantize_dynamic; with extras, groups and rows take two launches and two reads of x
-///         as well.
+/// Order:  as quantize_dynamic; groups and rows take two launches and two reads of x where there is
+///         a mask and a group begins within a byte of it. Statistics take scratch memory, which
+///         every context has.
 /// Agrees: bit for bit with every backend.
 /// @throws as quantize_dynamic and fake_quantize.
 void fake_quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& how,

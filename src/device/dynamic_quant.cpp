@@ -54,10 +54,11 @@ void find_scales(const Dynamic& dynamic, ConstDeviceTensorView x, const DeviceCo
                             dynamic.tensor.scales, context.state().target(stream));
 }
 
-/// No group begins within a byte of packed codes.
-bool begins_at_bytes(const Dynamic& dynamic) {
+/// No group begins within a byte that has the codes or clip bits of so many elements.
+bool begins_at_bytes(const Dynamic& dynamic, std::int64_t elements_of_byte) {
   const std::int64_t row = dynamic.tensor.shape.extents().back();
-  return row % 2 == 0 && (dynamic.tensor.group_size % 2 == 0 || dynamic.tensor.group_size >= row);
+  const std::int64_t group = dynamic.tensor.group_size;
+  return row % elements_of_byte == 0 && (group % elements_of_byte == 0 || group >= row);
 }
 
 }  // namespace
@@ -77,7 +78,7 @@ void quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& how,
                        {"scales.zero_point", as_plain(scales.zero_point)}},
                       {{"x", as_plain(x)}});
   const gpu::LaunchTarget target = context.state().target(stream);
-  if (dynamic.is_grouped() && (layout == CodeLayout::kBytes || begins_at_bytes(dynamic))) {
+  if (dynamic.is_grouped() && (layout == CodeLayout::kBytes || begins_at_bytes(dynamic, 2))) {
     gpu::launch_quantize_dynamic(dynamic.tensor, x.data(), codes.data(), layout, target);
     return;
   }
@@ -100,15 +101,15 @@ void fake_quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& h
                        {"statistics", as_plain(extras.statistics)}},
                       {{"x", as_plain(x)}, {"y", as_plain(y)}});
   const gpu::LaunchTarget target = context.state().target(stream);
-  const bool has_extras = !extras.clip_mask.empty() || !extras.statistics.empty();
-  if (dynamic.is_grouped() && !has_extras) {
-    gpu::launch_fake_quantize_dynamic(dynamic.tensor, x.data(), y.data(), target);
+  std::uint8_t* const clip_mask = detail::data_or_null(extras.clip_mask);
+  Statistics* const statistics = detail::data_or_null(extras.statistics);
+  if (dynamic.is_grouped() && (clip_mask == nullptr || begins_at_bytes(dynamic, 8))) {
+    gpu::launch_fake_quantize_dynamic(dynamic.tensor, x.data(), y.data(), clip_mask, statistics,
+                                      target);
     return;
   }
   find_scales(dynamic, x, context, stream);
-  gpu::launch_fake_quantize(dynamic.scaled(), x.data(), y.data(),
-                            detail::data_or_null(extras.clip_mask),
-                            detail::data_or_null(extras.statistics), target);
+  gpu::launch_fake_quantize(dynamic.scaled(), x.data(), y.data(), clip_mask, statistics, target);
 }
 
 }  // namespace cuqat

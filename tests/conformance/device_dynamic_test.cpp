@@ -271,7 +271,10 @@ INSTANTIATE_TEST_SUITE_P(All, DeviceDynamic,
 using DeviceDynamicCalls = DeviceArguments;
 
 TEST_F(DeviceDynamicCalls, AreOneLaunchForGroupsAndNothingElse) {
-  const DeviceScales scales{{scale_, DType::kF32, Shape{8}}, {}};
+  const auto scales_of = [&](std::int64_t group) {
+    return DeviceScales{{scale_, DType::kF32, Shape{(kCount - 1) / group + 1}}, {}};
+  };
+  const DeviceScales scales = scales_of(128);
   const auto groups = [&] {
     fake_quantize_dynamic(x(), {{}, Granularity::group(128), true}, y(), scales, {}, context(),
                           stream());
@@ -284,12 +287,15 @@ TEST_F(DeviceDynamicCalls, AreOneLaunchForGroupsAndNothingElse) {
       enqueued_by([&] { fake_quantize_dynamic(x(), {}, y(), one, {}, context(), stream()); });
   EXPECT_EQ(of_tensor.kernels, 3);
   EXPECT_EQ(of_tensor.others, 0);
-  const Enqueued with_extras = enqueued_by([&] {
-    fake_quantize_dynamic(x(), {{}, Granularity::group(128), true}, y(), scales, extras(),
-                          context(), stream());
-  });
-  EXPECT_EQ(with_extras.kernels, 2);
-  EXPECT_EQ(with_extras.others, 0);
+  // Groups of 125 begin within bytes of the mask.
+  for (const auto& [group, kernels] : {std::pair{128, 1}, std::pair{1000, 1}, std::pair{125, 2}}) {
+    const Enqueued with_extras = enqueued_by([&, size = group] {
+      fake_quantize_dynamic(x(), {{}, Granularity::group(size), true}, y(), scales_of(size),
+                            extras(), context(), stream());
+    });
+    EXPECT_EQ(with_extras.kernels, kernels) << group;
+    EXPECT_EQ(with_extras.others, 0);
+  }
 }
 
 TEST_F(DeviceDynamicCalls, RefuseExtrasThatDoNotFit) {
