@@ -6,6 +6,12 @@
 
 namespace cuqat::gpu {
 
+cudaError_t find_device_code() {
+  // All kernels are compiled for the same architectures: one of them tells.
+  cudaFuncAttributes attributes{};
+  return cudaFuncGetAttributes(&attributes, &statistics_kernel<float>);
+}
+
 std::size_t reduction_workspace_bytes(int num_multiprocessors) {
   const auto blocks = static_cast<std::size_t>(num_multiprocessors) * kMaxBlocksPerMultiprocessor;
   return (kCounterBytes + blocks * sizeof(Statistics) + 255) / 256 * 256;

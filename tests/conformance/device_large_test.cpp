@@ -92,6 +92,17 @@ class DeviceLarge : public testing::TestWithParam<int> {
     all.merge(statistics(rest));
     return all;
   }
+  [[nodiscard]] static QuantizationError expected_error() {
+    const std::vector<double> amax = {expected_statistics().amax()};
+    const auto of_first = [&](std::int64_t elements) {
+      const ConstTensorView part(host_period().data(), DType::kBF16, Shape{elements});
+      return quantization_error(part, params(), amax).front();
+    };
+    const QuantizationError once = of_first(kPeriod);
+    QuantizationError all = of_first(count() % kPeriod);
+    for (std::int64_t i = 0; i < count() / kPeriod; ++i) all.merge(once);
+    return all;
+  }
   static QuantParams params() {
     QuantParams params;
     params.scale = {0.02};
@@ -172,16 +183,20 @@ TEST_P(DeviceLarge, TensorIsQuantizedToItsEnd) {
   expect_repeats(device_codes, expected, "codes");
 }
 
-TEST_P(DeviceLarge, TensorHasEveryElementInItsStatistics) {
+TEST_P(DeviceLarge, TensorHasEveryElementInItsStatisticsAndErrors) {
   const std::string why_not = too_little_memory(tensor_bytes());
   if (!why_not.empty()) GTEST_SKIP() << why_not;
   const DeviceMemory memory(tensor_bytes());
+  const DeviceMemory error(sizeof(QuantizationError));
   repeat(memory.as(), memory.size_bytes(), period());
   run_on_device([&] {
-    statistics({memory.as(), DType::kBF16, Shape{count()}}, result_.span<Statistics>(),
-               device_.context, device_.stream);
+    const ConstDeviceTensorView x(memory.as(), DType::kBF16, Shape{count()});
+    statistics(x, result_.span<Statistics>(), device_.context, device_.stream);
+    quantization_error(x, device_params_, result_.span<const Statistics>(),
+                       error.span<QuantizationError>(), device_.context, device_.stream);
   });
   EXPECT_EQ(result_.content<Statistics>().front(), expected_statistics());
+  EXPECT_EQ(error.content<QuantizationError>().front(), expected_error());
 }
 
 INSTANTIATE_TEST_SUITE_P(AroundTwoTo31, DeviceLarge, testing::Values(-1, 0, 1, 17),
