@@ -97,7 +97,7 @@ FakeQuantizeBatchTable fake_quantize_batch_table(std::span<const FakeQuantizeWor
 void launch_fake_quantize_batch(DType dtype, const Quantizer& quantizer, const void* table,
                                 std::size_t tiles_offset, std::int64_t num_tiles,
                                 const LaunchTarget& target);
-/// dx may be dy.
+/// dx may be dy or x.
 void launch_fake_quantize_backward(const DeviceScaledTensor& tensor, const void* dy, const void* x,
                                    void* dx, const LaunchTarget& target);
 /// dx may be dy.
@@ -173,7 +173,7 @@ struct LearnedScaleGradients {
 /// Bytes of workspace for the gradients: 0 where no scale has more than 4 096 elements. Of the
 /// tensor shape, granularity and num_scales are used.
 std::size_t learned_scale_workspace_bytes(const DeviceScaledTensor& tensor);
-/// dx may be dy.
+/// dx may be dy or x.
 void launch_learned_scale_backward(const DeviceScaledTensor& tensor, const void* dy, const void* x,
                                    void* dx, const LearnedScaleGradients& gradients,
                                    const LaunchTarget& target);

@@ -4,7 +4,7 @@
 // writes one partial result. The block that finishes last adds the partial results. Extremes and
 // counts do not depend on the order, so neither do the bits.
 //
-// Bytes moved: sizeof(T) an element, and 64 a block. Bound by memory.
+// Bytes moved: sizeof(T) an element, and 56 a block. Bound by memory.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -7,7 +7,8 @@
 #   --no-sanitizer       where there is no compute-sanitizer
 #   --peers              then the same rows in PyTorch, if python3 has it
 #   --time-limit SECONDS  of one program, in place of 3600
-#   --archs LIST         architectures to build for ("90", "80;90"); else that of the GPU here
+#   --archs LIST         architectures to build for ("90", "80;90"); else that of the GPU here, or
+#                        with --build-only all that cuqat names
 #   --build-only         no GPU is needed: makes a folder that can be copied to a machine with one,
 #                        where gpu_run.py in it does the rest, with nothing but Python
 #   --build-folder DIR   with --build-only where to make it, else a folder so made: builds nothing
@@ -17,7 +18,7 @@ here=$PWD
 cd "$(dirname "$0")/.."
 
 usage() {
-  sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,16s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 # A path of the caller's, from the root.
@@ -63,7 +64,7 @@ if [ -z "$folder" ] || [ -n "$build_only" ]; then
   scripts/setup.sh g++ cmake ninja-build git python3 libgtest-dev libgmock-dev librapidcheck-dev \
     libbenchmark-dev libboost-context-dev nlohmann-json3-dev
   # shellcheck disable=SC2086  # nothing or two words
-  cmake --preset cuda -B "$build" -D CMAKE_CUDA_ARCHITECTURES="$archs" -D CUQAT_BUILD_CLI=OFF \
+  cmake --preset cuda -B "$build" ${archs:+-D CMAKE_CUDA_ARCHITECTURES="$archs"} -D CUQAT_BUILD_CLI=OFF \
     -D CUQAT_BUILD_BENCH=ON ${build_only:+-D CMAKE_CUDA_FLAGS=--compress-mode=size} >/dev/null
   # shellcheck disable=SC2086  # a list of words
   cmake --build "$build" --target $tests gpu_bench gpu_info

@@ -1,8 +1,8 @@
 """Runs the programs of a folder that scripts/gpu_check.sh has built on the GPU of this machine, and
 writes what came of it as JSON, anew after each of them. Uses nothing but the standard library.
 
-Exits with 0 where everything passed, 1 where anything failed or was skipped, 77 where there is no
-GPU.
+Exits with 0 where everything passed, 1 where anything failed or a whole suite was skipped, 77 where
+there is no GPU. Single tests and rows that the device has no memory for are counted.
 """
 from __future__ import annotations
 
@@ -64,13 +64,19 @@ class Runner:
                                    errors="replace", stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, start_new_session=True)
         killer = threading.Timer(self.time_limit, os.killpg, (process.pid, signal.SIGKILL))
+        killer.daemon = True
         killer.start()
         lines = []
-        for line in process.stdout:
-            lines.append(line)
-            print(line, end="", flush=True)
-        status = process.wait()
-        killer.cancel()
+        try:
+            for line in process.stdout:
+                lines.append(line)
+                print(line, end="", flush=True)
+            status = process.wait()
+        except BaseException:  # interrupted: nothing is left running
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        finally:
+            killer.cancel()
         seconds = round(time.monotonic() - begin, 1)
         if status == -signal.SIGKILL and seconds >= self.time_limit:
             self.problems.append(f"{' '.join(map(str, command))}: killed after {seconds} s")

@@ -308,6 +308,14 @@ def disagreement(row):
     return ""
 
 
+def disagreement_if_any(row):
+    """The same, empty where a way cannot run: measuring says so."""
+    try:
+        return disagreement(row)
+    except Exception:
+        return ""
+
+
 def dry_run():
     failed = False
     for make in all_rows(normal_matrix(40 * COLUMNS, "cpu")):
@@ -330,16 +338,20 @@ def main():
         print("SKIPPED, NOTHING WAS MEASURED: PyTorch finds no GPU")
         return 77
     rows = []
+    failed = False
     for make in all_rows(normal_matrix(arguments.count, "cuda")):
         row = make()
+        problem = disagreement_if_any(row)
+        failed |= bool(problem)
         for library, way in row.ways.items():
-            rows.append(measured_row(row, library, way))
+            rows.append({"row": row.name, "library": library, "cache": "", "error": problem}
+                        if problem else measured_row(row, library, way))
             print(json.dumps(rows[-1]), flush=True)
     if arguments.json:
         result = {"torch": torch.__version__, "torch_cuda": torch.version.cuda, "rows": rows}
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(result, file, indent=1)
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

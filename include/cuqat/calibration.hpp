@@ -123,11 +123,15 @@ class CalibrationCollector {
   CalibrationCollector(const CalibrationCollector&);
   CalibrationCollector& operator=(const CalibrationCollector&);
 
-  /// A collector that has observed what a key histogram counts. Its shape is [elements].
-  /// @throws InvalidArgument for f32 and f64, of which a key is not the whole number, and for more
-  ///         than 2^63 - 1 elements.
+  /// A collector that has observed what a key histogram counts. Its shape is [elements], or the one
+  /// given, which must have as many.
+  /// @throws InvalidArgument for f32 and f64, of which a key is not the whole number, for more than
+  ///         2^63 - 1 elements, and for a shape of another number.
   static CalibrationCollector of_key_histogram(DType dtype,
                                                std::span<const std::uint64_t, kNumKeys> counts);
+  static CalibrationCollector of_key_histogram(DType dtype,
+                                               std::span<const std::uint64_t, kNumKeys> counts,
+                                               const Shape& shape);
 
   /// Adds every element of the batch.
   /// @throws InvalidArgument for another dtype, or another number of channels than before. The

@@ -41,19 +41,22 @@ class DeviceCalibrationCollector {
 
   /// Adds every element of the batch.
   /// Order:  on the stream.
-  /// @throws InvalidArgument for another dtype, a pointer that the device cannot use; CudaError
-  ///         where the launch fails.
+  /// Agrees: bit for bit with the host, for every cut and order.
+  /// @throws InvalidArgument for another dtype, a pointer that the device cannot use, a context of
+  ///         another device; CudaError where the launch fails.
   void observe(ConstDeviceTensorView batch, const DeviceContext& context, StreamRef stream);
 
   /// Adds everything that another collector on the same device has observed. Associative and
   /// commutative.
   /// Order:  on the stream; work on `other` must have ended or be on the stream too.
-  /// @throws InvalidArgument for another dtype; CudaError where the launch fails.
+  /// Agrees: bit for bit with the host.
+  /// @throws InvalidArgument for another dtype or device; CudaError where the launch fails.
   void merge(const DeviceCalibrationCollector& other, const DeviceContext& context,
              StreamRef stream);
 
   /// Forgets everything.
   /// Order:  on the stream.
+  /// @throws InvalidArgument for a context of another device; CudaError where the call fails.
   void reset(const DeviceContext& context, StreamRef stream);
 
   /// The scale and the zero point of one method on everything observed so far.
@@ -69,6 +72,8 @@ class DeviceCalibrationCollector {
   /// Everything observed, as a collector of the host, which answers with every method and what it
   /// costs, and is saved and merged with others. Its shape is [elements].
   /// Order:  waits for the stream.
+  /// Agrees: bit for bit with a collector of the host, but for the shape.
+  /// @throws InvalidArgument for a context of another device; CudaError where a call fails.
   [[nodiscard]] CalibrationCollector to_host(const DeviceContext& context, StreamRef stream) const;
 
  private:

@@ -91,7 +91,7 @@ struct FakeQuantizeExtras {
 /// Values: as the host function.
 /// Order:  on the stream. With statistics it uses the context's scratch memory.
 /// Agrees: bit for bit with every backend.
-/// @throws as quantize, and where x and y differ in dtype or shape.
+/// @throws as quantize, and where x and y differ in dtype or shape or overlap otherwise.
 void fake_quantize(ConstDeviceTensorView x, const DeviceQuantParams& params, DeviceTensorView y,
                    const FakeQuantizeExtras& extras, const DeviceContext& context,
                    StreamRef stream);

@@ -24,7 +24,9 @@ void accumulate_key_histogram(ConstDeviceTensorView x, DeviceSpan<std::uint64_t>
 
 /// The same, with the statistics of x alone in the same read.
 /// Shape:  result one entry, 8-byte aligned.
+/// Values: as the host functions.
 /// Order:  as above; it uses the context's scratch memory.
+/// Agrees: bit for bit with every backend.
 /// @throws as above, and for another number of results.
 void accumulate_key_histogram(ConstDeviceTensorView x, DeviceSpan<std::uint64_t> counts,
                               DeviceSpan<Statistics> result, const DeviceContext& context,

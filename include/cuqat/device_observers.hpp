@@ -28,6 +28,7 @@ struct DeviceScales {
 /// `scales`; [0, 0] where an entry has no finite element. Ends past the largest number of that
 /// dtype (statistics of f64 data, f32 scales) count as that number, where the host refuses them.
 /// Shape:  batch one Statistics for each scale.
+/// Values: as CalibMethod::kMinMax of what the statistics are of.
 /// Order:  on the stream.
 /// Agrees: bit for bit with CalibMethod::kMinMax.
 /// @throws InvalidArgument for sizes that differ, no zero points where the range is affine, affine

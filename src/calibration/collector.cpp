@@ -21,6 +21,13 @@ Distribution within(const Distribution& coarse, const Statistics& statistics) {
   return result;
 }
 
+/// A scalar is one element of a vector.
+std::vector<std::int64_t> extents_of(const Shape& shape) {
+  std::vector<std::int64_t> extents(shape.extents().begin(), shape.extents().end());
+  if (extents.empty()) extents.push_back(1);
+  return extents;
+}
+
 /// Concatenation along the first axis, or a plain count where the other axes differ. Associative
 /// and commutative.
 std::vector<std::int64_t> concatenated(const std::vector<std::int64_t>& a,
@@ -77,6 +84,18 @@ CalibrationCollector CalibrationCollector::of_key_histogram(
   return result;
 }
 
+CalibrationCollector CalibrationCollector::of_key_histogram(
+    DType dtype, std::span<const std::uint64_t, kNumKeys> counts, const Shape& shape) {
+  CalibrationCollector result = of_key_histogram(dtype, counts);
+  const std::int64_t total = result.state_->shape.front();
+  if (shape.count() != total) {
+    throw InvalidArgument("shape has " + std::to_string(shape.count()) + " elements: counts has " +
+                          std::to_string(total));
+  }
+  result.state_->shape = extents_of(shape);
+  return result;
+}
+
 CalibrationCollector::~CalibrationCollector() = default;
 CalibrationCollector::CalibrationCollector(CalibrationCollector&&) noexcept = default;
 CalibrationCollector& CalibrationCollector::operator=(CalibrationCollector&&) noexcept = default;
@@ -89,10 +108,7 @@ CalibrationCollector& CalibrationCollector::operator=(const CalibrationCollector
 
 void CalibrationCollector::observe(ConstTensorView batch, const HostOptions& options) {
   state_->accumulator.observe(batch, options);
-  const auto extents = batch.shape().extents();
-  std::vector<std::int64_t> shape(extents.begin(), extents.end());
-  if (shape.empty()) shape.push_back(1);
-  state_->shape = concatenated(state_->shape, shape);
+  state_->shape = concatenated(state_->shape, extents_of(batch.shape()));
 }
 
 void CalibrationCollector::merge(const CalibrationCollector& other) {

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.hpp"
+#include "cli/cuda_collector.hpp"
 #include "cli/input.hpp"
 #include "cli/names.hpp"
 #include "cli/output.hpp"
@@ -60,6 +61,7 @@ class DataCalibration {
                                               io::in_quotes(tensor.name), tensor.dtype));
     }
     for (const InputTensor& tensor : tensors()) check_one_piece(files_, tensor, granularity_);
+    if (settings.host.backend == "cuda") use_cuda();
     plan_.emplace(tensors(), granularity_, ranks.size());
     if (ranks.is_root()) {
       results_.emplace(settings, granularity_, tensors().size(), files_.file_names());
@@ -132,8 +134,24 @@ class DataCalibration {
     }
   }
 
-  RankReport calibrate_alone(const InputTensor& tensor) const {
+  void use_cuda() {
+    try {
+      cuda_.emplace();
+    } catch (const BackendUnavailable& error) {
+      throw BackendUnavailable(fmt::format("backend \"cuda\" is not available: {}", error.what()));
+    }
+  }
+  [[nodiscard]] bool is_for_cuda(const InputTensor& tensor) const {
+    return cuda_ && CudaCollector::takes(tensor.batches.front().view->dtype(), granularity_);
+  }
+
+  RankReport calibrate_alone(const InputTensor& tensor) {
     const std::vector<ConstTensorView> batches = tensor.views();
+    if (is_for_cuda(tensor)) {
+      CalibrationCollector collector(batches.front().dtype(), granularity_);
+      for (const ConstTensorView& batch : batches) collector.merge(cuda_->collect(batch));
+      return answer(tensor, collector);
+    }
     RankReport result;
     TensorReport& report = result.report;
     report.dtype = batches.front().dtype();
@@ -156,7 +174,11 @@ class DataCalibration {
     for (std::size_t i = 0; i < tensor.batches.size(); ++i) {
       if (plan_->rank_of(index, i) != ranks_.rank()) continue;
       const ConstTensorView& batch = *tensor.batches[i].view;
-      collector.observe(batch, host_);
+      if (is_for_cuda(tensor)) {
+        collector.merge(cuda_->collect(batch));
+      } else {
+        collector.observe(batch, host_);
+      }
       progress_->advance(static_cast<std::int64_t>(batch.size_bytes()), tensor.name);
     }
     files_.release(tensor);
@@ -203,6 +225,7 @@ class DataCalibration {
   HostOptions host_;
   Granularity granularity_;
   InputFiles files_;
+  std::optional<CudaCollector> cuda_;
   std::optional<RankPlan> plan_;
   std::optional<Results> results_;  ///< At the root.
   std::optional<Progress> progress_;

@@ -163,9 +163,11 @@ ExitCode run_calibrate(CalibrateWords& words, const Ranks& ranks) {
   return calibrate_files(settings, ranks);
 }
 
-void add_host_options(CLI::App& app, HostSettings& host) {
+void add_host_options(CLI::App& app, HostSettings& host, const Words& more_backends = {}) {
+  Words backends{"auto", "reference", "cpu"};
+  backends.insert(backends.end(), more_backends.begin(), more_backends.end());
   app.add_option("--backend", host.backend, "What computes; results are the same")
-      ->check(CLI::IsMember(Words{"auto", "reference", "cpu", "cuda"}))
+      ->check(CLI::IsMember(backends))
       ->capture_default_str();
   app.add_option("--threads", host.num_threads, "Threads (default: as many as the machine has)")
       ->check(CLI::Range(1, kMaxThreads));
@@ -230,7 +232,7 @@ void add_calibrate(CLI::App& parent, Command& command) {
       ->type_name("STATE");
   add_calibrate_methods(app, *words);
   add_input_options(app, settings.input);
-  add_host_options(app, settings.host);
+  add_host_options(app, settings.host, {"cuda"});
   add_path(app, "--json", settings.json_path, "Write the results as JSON; - is standard output");
   add_path(app, "--state", settings.state_path, "Save the statistics, to merge and answer later");
   add_path(app, "--html", settings.html_path, "Write a page with a histogram of each tensor");

@@ -18,9 +18,11 @@ ExitCode dequantize_file(const DequantizeSettings& settings);
 ExitCode inspect_files(const InspectSettings& settings);
 ExitCode print_info();
 
+/// What is computed on the host: with "cuda" all that has no device form.
 /// @throws BackendUnavailable.
 inline HostOptions host_options(const HostSettings& settings) {
-  return {Backend::named(settings.backend), settings.num_threads};
+  return {Backend::named(settings.backend == "cuda" ? "auto" : settings.backend),
+          settings.num_threads};
 }
 
 }  // namespace cuqat::cli

@@ -1,6 +1,7 @@
 #include "cuqat/device_calibration.hpp"
 
-#include <utility>
+#include <source_location>
+#include <string>
 #include <vector>
 
 #include "calibration/methods.hpp"
@@ -12,7 +13,19 @@
 namespace cuqat {
 
 struct DeviceCalibrationCollector::State {
+  /// What every call asks for: work on this device, whose context it is.
+  [[nodiscard]] gpu::LaunchTarget target(
+      const DeviceContext& context, StreamRef stream,
+      std::source_location operation = std::source_location::current()) const {
+    if (context.device() != device) {
+      detail::throw_invalid("context.device()", detail::text(context.device()),
+                            "that of the collector, " + detail::text(device));
+    }
+    return context.state().target(stream, operation);
+  }
+
   DType dtype;
+  int device;
   DeviceMemory memory;  ///< The counts, then what answers need.
 };
 
@@ -21,7 +34,7 @@ DeviceCalibrationCollector::DeviceCalibrationCollector(DType dtype, const Device
     detail::throw_invalid("dtype", to_string(dtype), "F16 or BF16");
   }
   context.state().check_is_current();
-  state_.reset(new State{dtype, DeviceMemory(gpu::calibration_state_bytes())});
+  state_.reset(new State{dtype, context.device(), DeviceMemory(gpu::calibration_state_bytes())});
 }
 
 DeviceCalibrationCollector::~DeviceCalibrationCollector() = default;
@@ -44,7 +57,7 @@ void DeviceCalibrationCollector::observe(ConstDeviceTensorView batch, const Devi
   }
   detail::check_device_view("batch", batch, context);
   gpu::launch_key_histogram(dtype(), batch.count(), batch.data(), counts().data(), nullptr,
-                            context.state().target(stream));
+                            state_->target(context, stream));
 }
 
 void DeviceCalibrationCollector::merge(const DeviceCalibrationCollector& other,
@@ -53,12 +66,16 @@ void DeviceCalibrationCollector::merge(const DeviceCalibrationCollector& other,
     detail::throw_invalid("other.dtype()", to_string(other.dtype()),
                           std::string(to_string(dtype())) + ", which the collector observes");
   }
+  if (other.state_->device != state_->device) {
+    detail::throw_invalid("other", "on device " + detail::text(other.state_->device),
+                          "on that of the collector, " + detail::text(state_->device));
+  }
   gpu::launch_add_counts(kNumKeys, other.counts().data(), counts().data(),
-                         context.state().target(stream));
+                         state_->target(context, stream));
 }
 
 void DeviceCalibrationCollector::reset(const DeviceContext& context, StreamRef stream) {
-  const gpu::LaunchTarget target = context.state().target(stream);
+  const gpu::LaunchTarget target = state_->target(context, stream);
   gpu::check(cudaMemsetAsync(counts().data(), 0, kNumKeys * sizeof(std::uint64_t), target.stream),
              "cudaMemsetAsync", target.operation);
 }
@@ -77,14 +94,14 @@ void DeviceCalibrationCollector::compute(const CalibrationOptions& method,
   detail::check_apart({{"scales.scale", detail::as_plain(scales.scale)},
                        {"scales.zero_point", detail::as_plain(scales.zero_point)}},
                       {});
-  const gpu::LaunchTarget target = context.state().target(stream);
+  const gpu::LaunchTarget target = state_->target(context, stream);
   gpu::launch_calibration_tables(dtype(), state_->memory.data(), target);
   gpu::launch_calibration(method, quantizer, state_->memory.data(), output, target);
 }
 
 CalibrationCollector DeviceCalibrationCollector::to_host(const DeviceContext& context,
                                                          StreamRef stream) const {
-  const gpu::LaunchTarget target = context.state().target(stream);
+  const gpu::LaunchTarget target = state_->target(context, stream);
   std::vector<std::uint64_t> keys(kNumKeys);
   gpu::check(cudaMemcpyAsync(keys.data(), counts().data(), keys.size() * sizeof(std::uint64_t),
                              cudaMemcpyDeviceToHost, target.stream),

@@ -1,5 +1,6 @@
 #include "device/context.hpp"
 
+#include <limits>
 #include <string>
 
 #include "check.hpp"
@@ -69,7 +70,13 @@ DeviceContext::State::State(const Options& options)
   }
   max_shared_bytes =
       static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
-  workspace = DeviceMemory(gpu::reduction_workspace_bytes(num_multiprocessors) + workspace_bytes);
+  const std::size_t of_reductions = gpu::reduction_workspace_bytes(num_multiprocessors);
+  const std::size_t most = std::numeric_limits<std::size_t>::max() - of_reductions;
+  if (workspace_bytes > most) {
+    throw InvalidArgument("options.workspace_bytes is " + std::to_string(workspace_bytes) +
+                          "; it must be at most " + std::to_string(most));
+  }
+  workspace = DeviceMemory(of_reductions + workspace_bytes);
 }
 
 void DeviceContext::State::check_is_current(std::source_location operation) const {

@@ -1,6 +1,6 @@
 #include "cuqat/device_dynamic_quant.hpp"
 
-#include "cuqat/device_statistics.hpp"
+#include "cuqat/statistics.hpp"
 #include "device/arguments.hpp"
 
 namespace cuqat {
@@ -41,17 +41,17 @@ struct Dynamic {
 
 /// Those of tensors and channels from statistics, which are left in the scratch memory.
 void find_scales(const Dynamic& dynamic, ConstDeviceTensorView x, const DeviceContext& context,
-                 StreamRef stream) {
+                 const gpu::LaunchTarget& target) {
   if (dynamic.is_grouped()) {
-    gpu::launch_dynamic_scales(dynamic.tensor, x.data(), context.state().target(stream));
+    gpu::launch_dynamic_scales(dynamic.tensor, x.data(), target);
     return;
   }
   const DeviceSpan<Statistics> found =
       detail::scratch_span<Statistics>(dynamic.num_scales, context);
-  statistics(x, dynamic.granularity, found, context, stream);
+  gpu::launch_scale_statistics(dynamic.scaled(), x.data(), found.data(), target);
   const DType compute = detail::compute_type(x.dtype());
   gpu::launch_minmax_scales(compute, dynamic.num_scales, found.data(), dynamic.tensor.rule,
-                            dynamic.tensor.scales, context.state().target(stream));
+                            dynamic.tensor.scales, target);
 }
 
 /// No group begins within a byte that has the codes or clip bits of so many elements.
@@ -82,7 +82,7 @@ void quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& how,
     gpu::launch_quantize_dynamic(dynamic.tensor, x.data(), codes.data(), layout, target);
     return;
   }
-  find_scales(dynamic, x, context, stream);
+  find_scales(dynamic, x, context, target);
   gpu::launch_quantize(dynamic.scaled(), x.data(), codes.data(), layout, nullptr, target);
 }
 
@@ -108,7 +108,7 @@ void fake_quantize_dynamic(ConstDeviceTensorView x, const DynamicQuantization& h
                                       target);
     return;
   }
-  find_scales(dynamic, x, context, stream);
+  find_scales(dynamic, x, context, target);
   gpu::launch_fake_quantize(dynamic.scaled(), x.data(), y.data(), clip_mask, statistics, target);
 }
 

@@ -5,30 +5,10 @@
 #include <utility>
 
 #include "check.hpp"
+#include "device/stream.hpp"
 
 namespace cuqat {
 namespace {
-
-/// Does not wait for the default stream, nor makes it wait.
-class OwnStream {
- public:
-  explicit OwnStream(std::source_location operation) : operation_(operation) {
-    gpu::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking),
-               "cudaStreamCreateWithFlags", operation_);
-  }
-  ~OwnStream() { static_cast<void>(cudaStreamDestroy(stream_)); }
-  OwnStream(const OwnStream&) = delete;
-  OwnStream& operator=(const OwnStream&) = delete;
-
-  [[nodiscard]] cudaStream_t get() const { return stream_; }
-  void wait() const {
-    gpu::check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize", operation_);
-  }
-
- private:
-  std::source_location operation_;
-  cudaStream_t stream_ = nullptr;
-};
 
 void* allocate(std::size_t bytes, std::source_location operation) {
   void* data = nullptr;
@@ -43,7 +23,7 @@ DeviceMemory::DeviceMemory(std::size_t bytes, std::source_location operation) : 
   data_ = allocate(bytes, operation);
   const OwnStream stream(operation);
   gpu::check(cudaMemsetAsync(data_, 0, bytes, stream.get()), "cudaMemsetAsync", operation);
-  stream.wait();
+  stream.wait(operation);
 }
 
 DeviceMemory::DeviceMemory(std::span<const std::byte> content, std::source_location operation)
@@ -53,7 +33,7 @@ DeviceMemory::DeviceMemory(std::span<const std::byte> content, std::source_locat
   gpu::check(
       cudaMemcpyAsync(data_, content.data(), content.size(), cudaMemcpyHostToDevice, stream.get()),
       "cudaMemcpyAsync", operation);
-  stream.wait();
+  stream.wait(operation);
 }
 
 DeviceMemory::~DeviceMemory() {
@@ -67,5 +47,10 @@ DeviceMemory& DeviceMemory::operator=(DeviceMemory&& other) noexcept {
   std::swap(data_, other.data_);
   return *this;
 }
+
+PinnedMemory::PinnedMemory(std::size_t bytes, std::source_location operation) {
+  gpu::check(cudaMallocHost(&data_, bytes), "cudaMallocHost", operation);
+}
+PinnedMemory::~PinnedMemory() { static_cast<void>(cudaFreeHost(data_)); }
 
 }  // namespace cuqat

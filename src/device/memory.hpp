@@ -28,4 +28,19 @@ class DeviceMemory {
   void* data_ = nullptr;
 };
 
+/// Host memory that the device copies from and to by itself. Not filled.
+class PinnedMemory {
+ public:
+  explicit PinnedMemory(std::size_t bytes,
+                        std::source_location operation = std::source_location::current());
+  ~PinnedMemory();
+  PinnedMemory(const PinnedMemory&) = delete;
+  PinnedMemory& operator=(const PinnedMemory&) = delete;
+
+  [[nodiscard]] void* data() const noexcept { return data_; }
+
+ private:
+  void* data_ = nullptr;
+};
+
 }  // namespace cuqat

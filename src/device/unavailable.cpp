@@ -9,6 +9,7 @@
 #include "cuqat/device_histogram.hpp"
 #include "cuqat/device_observers.hpp"
 #include "cuqat/device_statistics.hpp"
+#include "cuqat/device_streamer.hpp"
 #include "cuqat/error.hpp"
 
 namespace cuqat {
@@ -22,6 +23,7 @@ namespace {
 
 struct DeviceContext::State {};
 struct DeviceCalibrationCollector::State {};
+struct DeviceStreamer::State {};
 struct FakeQuantizeBatch::State {};
 
 DeviceContext::DeviceContext(const Options&) { unavailable(); }
@@ -30,6 +32,12 @@ DeviceContext::DeviceContext(DeviceContext&&) noexcept = default;
 DeviceContext& DeviceContext::operator=(DeviceContext&&) noexcept = default;
 int DeviceContext::device() const noexcept { return -1; }
 std::size_t DeviceContext::workspace_bytes() const noexcept { return 0; }
+
+DeviceStreamer::DeviceStreamer(const DeviceContext&, const Options&) { unavailable(); }
+DeviceStreamer::~DeviceStreamer() = default;
+DeviceStreamer::DeviceStreamer(DeviceStreamer&&) noexcept = default;
+DeviceStreamer& DeviceStreamer::operator=(DeviceStreamer&&) noexcept = default;
+CalibrationCollector DeviceStreamer::collect(ConstTensorView) { unavailable(); }
 
 void quantize(ConstDeviceTensorView, const DeviceQuantParams&, DeviceSpan<std::uint8_t>, CodeLayout,
               const DeviceContext&, StreamRef) {

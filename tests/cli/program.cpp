@@ -32,7 +32,7 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 pid_t start(const std::vector<std::string>& arguments, const std::string& stdout_path,
             const std::string& stderr_path, const Surroundings& surroundings) {
   std::vector<std::string> words = surroundings.launcher;
-  words.emplace_back(CUQAT_PROGRAM);
+  words.push_back(surroundings.program);
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<std::string> environment = surroundings.environment;
   for (char** variable = environ; *variable != nullptr; ++variable) {

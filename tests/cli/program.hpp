@@ -23,6 +23,7 @@ struct Surroundings {
   std::string stdout_path;               ///< Instead of catching it.
   std::vector<std::string> environment;  ///< "NAME=value", beside the test's own.
   std::vector<std::string> launcher;     ///< Words before the program's, a command of its own.
+  std::string program = CUQAT_PROGRAM;
 };
 
 Outcome run(const std::vector<std::string>& arguments, const Surroundings& surroundings = {});

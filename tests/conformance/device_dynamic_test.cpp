@@ -45,10 +45,21 @@ struct Answer {
   friend bool operator==(const Answer&, const Answer&) = default;
 };
 
-enum class Output { kValues, kValuesAndExtras, kCodes, kNibbles };
+enum class Output {
+  kValues,
+  kValuesAndExtras,
+  kValuesAndMask,
+  kValuesAndStatistics,
+  kCodes,
+  kNibbles
+};
 
-bool is_values(Output output) {
-  return output == Output::kValues || output == Output::kValuesAndExtras;
+bool is_values(Output output) { return output != Output::kCodes && output != Output::kNibbles; }
+bool has_mask(Output output) {
+  return output == Output::kValuesAndExtras || output == Output::kValuesAndMask;
+}
+bool has_statistics(Output output) {
+  return output == Output::kValuesAndExtras || output == Output::kValuesAndStatistics;
 }
 
 std::size_t output_bytes(const DynamicCase& c, Output output) {
@@ -77,13 +88,13 @@ Answer on_host(const DynamicCase& c, const Bytes& x, Output output) {
                           answer.output.size());
     params = quantize_dynamic(view, c.how, codes, layout_of(output), options);
   }
-  if (output == Output::kValuesAndExtras) {
+  if (has_mask(output)) {
     Bytes again(answer.output.size());
     answer.clip_mask.resize(clip_mask_bytes(c.shape.count()));
     fake_quantize(view, params, TensorView(static_cast<void*>(again.data()), c.dtype, c.shape),
                   answer.clip_mask, options);
-    answer.statistics = {statistics(view, options)};
   }
+  if (has_statistics(output)) answer.statistics = {statistics(view, options)};
   answer.scale = to_bytes(compute_type(c.dtype), params.scale);
   answer.zero_point = params.zero_point;
   return answer;
@@ -112,11 +123,10 @@ Answer on_device(const DynamicCase& c, const Bytes& x, Output output, const Offs
   const DeviceScales found{{scale.as<void>(), compute_type(c.dtype), Shape{scales}},
                            {zero_point.as<std::int32_t>(), scales}};
   const ConstDeviceTensorView view(device_x.as<>() + offsets.x, c.dtype, c.shape);
-  const bool with_extras = output == Output::kValuesAndExtras;
   const DeviceMemory clip_mask(
-      std::vector<std::uint8_t>(with_extras ? clip_mask_bytes(c.shape.count()) : 0, 0xa5));
+      std::vector<std::uint8_t>(has_mask(output) ? clip_mask_bytes(c.shape.count()) : 0, 0xa5));
   const DeviceMemory statistics(
-      std::vector<Statistics>(with_extras ? 1 : 0, {-1, -1, -1, -1, -1, 0.0, 0.0}));
+      std::vector<Statistics>(has_statistics(output) ? 1 : 0, {-1, -1, -1, -1, -1, 0.0, 0.0}));
   run_on_device([&] {
     const DeviceContext& context = device_under_test().context;
     const StreamRef stream = device_under_test().stream;
@@ -146,7 +156,11 @@ Answer on_device(const DynamicCase& c, const Bytes& x, Output output, const Offs
 }
 
 std::vector<Output> outputs_of(const DynamicCase& c) {
-  std::vector<Output> outputs{Output::kValues, Output::kValuesAndExtras, Output::kCodes};
+  // Both extras or one of them, in turn.
+  constexpr Output kWithExtras[] = {Output::kValuesAndExtras, Output::kValuesAndMask,
+                                    Output::kValuesAndStatistics};
+  const auto turn = (c.seed + static_cast<std::uint64_t>(c.shape.count())) % 3;
+  std::vector<Output> outputs{Output::kValues, kWithExtras[turn], Output::kCodes};
   if (c.how.quantizer.format == Format::kInt4) outputs.push_back(Output::kNibbles);
   return outputs;
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <limits>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -230,6 +231,9 @@ TEST_F(DeviceErrors, AContextSaysWhatItCannotHave) {
     wrong.num_multiprocessors = count;
     EXPECT_THROW(DeviceContext{wrong}, InvalidArgument) << count;
   }
+  DeviceContext::Options huge;
+  huge.workspace_bytes = std::numeric_limits<std::size_t>::max();
+  EXPECT_THROW(DeviceContext{huge}, InvalidArgument);
 }
 
 TEST_F(DeviceErrors, AContextThatDoesNotLookAtPointersChecksTheRest) {

@@ -177,6 +177,10 @@ TEST_F(DeviceFailures, AContextIsOfOneDevice) {
     expect_refused([&] { statistics(x(), extras().statistics, other, stream()); },
                    {"x is on device 0; it must be on the context's device, 1"});
     expect_refused([&] { batch.run(other, stream()); }, {"context.device() is 1", "0"});
+    expect_refused([&] { collector.reset(other, stream()); }, {"context.device() is 1", "0"});
+    DeviceCalibrationCollector of_second(DType::kF16, other);
+    expect_refused([&] { of_second.merge(collector, other, stream()); },
+                   {"other is on device 0", "1"});
   }
   for (const auto& call : all) call();
   EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);

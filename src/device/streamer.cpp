@@ -1,0 +1,91 @@
+#include "cuqat/device_streamer.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string>
+
+#include "check.hpp"
+#include "cuqat/histogram.hpp"
+#include "device/arguments.hpp"
+#include "device/memory.hpp"
+#include "device/stream.hpp"
+
+namespace cuqat {
+namespace {
+
+/// A part of a tensor on its way.
+struct Slot {
+  explicit Slot(std::size_t bytes) : staged(bytes), on_device(bytes) {}
+  PinnedMemory staged;
+  DeviceMemory on_device;
+  OwnEvent copied;   ///< `staged` is free again.
+  OwnEvent counted;  ///< `on_device` is.
+};
+
+constexpr std::size_t kCountBytes = kNumKeys * sizeof(std::uint64_t);
+
+}  // namespace
+
+struct DeviceStreamer::State {
+  State(const DeviceContext& context, std::size_t bytes)
+      : of_context(context.state()), buffer_bytes(bytes), slots{Slot(bytes), Slot(bytes)} {}
+
+  const DeviceContext::State& of_context;
+  std::size_t buffer_bytes;
+  std::array<Slot, 2> slots;
+  DeviceMemory counts{kCountBytes};
+  PinnedMemory counts_on_host{kCountBytes};
+  // Destroyed first, which waits for them.
+  OwnStream copying;
+  OwnStream counting;
+};
+
+DeviceStreamer::DeviceStreamer(const DeviceContext& context, const Options& options) {
+  if (options.buffer_bytes < 2) {
+    detail::throw_invalid("options.buffer_bytes", detail::text(options.buffer_bytes), "at least 2");
+  }
+  context.state().check_is_current();
+  state_ = std::make_unique<State>(context, options.buffer_bytes / 2 * 2);
+}
+DeviceStreamer::~DeviceStreamer() = default;
+DeviceStreamer::DeviceStreamer(DeviceStreamer&&) noexcept = default;
+DeviceStreamer& DeviceStreamer::operator=(DeviceStreamer&&) noexcept = default;
+
+CalibrationCollector DeviceStreamer::collect(ConstTensorView batch) {
+  detail::check_view("batch", batch);
+  const DType dtype = batch.dtype();
+  if (dtype != DType::kBF16 && dtype != DType::kF16) {
+    detail::throw_invalid("batch.dtype()", to_string(dtype), "F16 or BF16");
+  }
+  State& s = *state_;
+  const gpu::LaunchTarget target = s.of_context.target(s.counting.get());
+  auto* const counts = static_cast<std::uint64_t*>(s.counts.data());
+  gpu::check(cudaMemsetAsync(counts, 0, kCountBytes, target.stream), "cudaMemsetAsync");
+  const auto* const from = static_cast<const std::byte*>(batch.data());
+  std::size_t turn = 0;
+  for (std::size_t done = 0; done < batch.size_bytes(); done += s.buffer_bytes, ++turn) {
+    Slot& slot = s.slots[turn % s.slots.size()];
+    const std::size_t bytes = std::min(s.buffer_bytes, batch.size_bytes() - done);
+    slot.copied.wait();
+    std::memcpy(slot.staged.data(), from + done, bytes);
+    slot.counted.hold_up(s.copying);
+    gpu::check(cudaMemcpyAsync(slot.on_device.data(), slot.staged.data(), bytes,
+                               cudaMemcpyHostToDevice, s.copying.get()),
+               "cudaMemcpyAsync");
+    slot.copied.record(s.copying);
+    slot.copied.hold_up(s.counting);
+    gpu::launch_key_histogram(dtype, static_cast<std::int64_t>(bytes / 2), slot.on_device.data(),
+                              counts, nullptr, target);
+    slot.counted.record(s.counting);
+  }
+  gpu::check(cudaMemcpyAsync(s.counts_on_host.data(), counts, kCountBytes, cudaMemcpyDeviceToHost,
+                             target.stream),
+             "cudaMemcpyAsync");
+  gpu::check(cudaStreamSynchronize(target.stream), "cudaStreamSynchronize");
+  const auto* const found = static_cast<const std::uint64_t*>(s.counts_on_host.data());
+  return CalibrationCollector::of_key_histogram(
+      dtype, std::span<const std::uint64_t, kNumKeys>(found, kNumKeys), batch.shape());
+}
+
+}  // namespace cuqat
