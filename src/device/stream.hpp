@@ -16,11 +16,8 @@ class OwnStream {
     gpu::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking),
                "cudaStreamCreateWithFlags", operation);
   }
-  /// Waits.
-  ~OwnStream() {
-    static_cast<void>(cudaStreamSynchronize(stream_));
-    static_cast<void>(cudaStreamDestroy(stream_));
-  }
+  /// Does not wait for its work.
+  ~OwnStream() { static_cast<void>(cudaStreamDestroy(stream_)); }
   OwnStream(const OwnStream&) = delete;
   OwnStream& operator=(const OwnStream&) = delete;
 

@@ -30,13 +30,22 @@ constexpr std::size_t kCountBytes = kNumKeys * sizeof(std::uint64_t);
 struct DeviceStreamer::State {
   State(const DeviceContext& context, std::size_t bytes)
       : of_context(context.state()), buffer_bytes(bytes), slots{Slot(bytes), Slot(bytes)} {}
+  ~State() {
+    // The buffers outlive the work on them. There is nothing to do about an error.
+    for (const OwnStream* stream : {&copying, &counting}) {
+      if (cudaStreamSynchronize(stream->get()) != cudaSuccess) {
+        static_cast<void>(cudaGetLastError());
+      }
+    }
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
 
   const DeviceContext::State& of_context;
   std::size_t buffer_bytes;
   std::array<Slot, 2> slots;
   DeviceMemory counts{kCountBytes};
   PinnedMemory counts_on_host{kCountBytes};
-  // Destroyed first, which waits for them.
   OwnStream copying;
   OwnStream counting;
 };

@@ -12,12 +12,23 @@
 #include "cuqat/device_calibration.hpp"
 #include "cuqat/device_dynamic_quant.hpp"
 #include "cuqat/device_fake_quant_batch.hpp"
+#include "cuqat/device_streamer.hpp"
 #include "simt/executor.hpp"
 
 namespace cuqat::test {
 namespace {
 
 class DeviceFailures : public DeviceArguments {};
+
+/// Or throws CudaError.
+bool succeeds(const std::function<void()>& operation) {
+  try {
+    operation();
+    return true;
+  } catch (const CudaError&) {
+    return false;
+  }
+}
 
 /// A barrier that not all threads of the block reach.
 __global__ void faulty_kernel() {
@@ -48,6 +59,59 @@ TEST_F(DeviceFailures, EveryFailingCallIsACudaErrorAndTheContextStillWorks) {
   simt::reset();
   fake_quantize(x(), params(), y(), extras(), context(), stream());
   EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
+}
+
+TEST_F(DeviceFailures, EveryCallOfEveryOperationMayFail) {
+  const DeviceScales scales{{scale_, DType::kF32, Shape{1}}, {}};
+  const DeviceScales of_groups{{scale_, DType::kF32, Shape{8}}, {}};
+  auto* const codes = static_cast<std::uint8_t*>(y_);
+  const DeviceMemory errors(sizeof(QuantizationError));
+  const FakeQuantizeItem item{x(), params(), y(), {}};
+  const ConstDeviceTensorView halves(x_, DType::kF16, Shape{kCount});
+  const std::vector<std::byte> on_host(2 * kCount);
+  DeviceCalibrationCollector collector(DType::kF16, context());
+  DeviceStreamer streamer(context(), {.buffer_bytes = 512});
+  const std::function<void()> all[] = {
+      [&] { fake_quantize_dynamic(x(), {}, y(), scales, extras(), context(), stream()); },
+      [&] {
+        quantize_dynamic(x(), {{}, Granularity::group(128), true}, {codes, kCount},
+                         CodeLayout::kBytes, of_groups, context(), stream());
+      },
+      [&] {
+        quantization_error(x(), params(), extras().statistics, errors.span<QuantizationError>(),
+                           context(), stream());
+      },
+      [&] {
+        const FakeQuantizeBatch batch(std::span(&item, 1), context());
+        batch.run(context(), stream());
+      },
+      [&] { collector.observe(halves, context(), stream()); },
+      [&] { collector.compute({.method = CalibMethod::kMinMax}, scales, context(), stream()); },
+      [&] { static_cast<void>(collector.to_host(context(), stream())); },
+      [&] { collector.reset(context(), stream()); },
+      [&] {
+        static_cast<void>(streamer.collect(
+            {static_cast<const void*>(on_host.data()), DType::kF16, Shape{kCount}}));
+      }};
+  const std::size_t leaked = simt::leaked_allocations();
+  const std::size_t handles = simt::leaked_handles();
+  for (const auto& operation : all) {
+    SCOPED_TRACE(&operation - all);
+    int n = 1;
+    for (;; ++n) {
+      simt::fail_call(n);
+      // What only ends something may fail unseen.
+      if (succeeds(operation) && simt::failure_pending()) break;
+      EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
+      EXPECT_EQ(simt::leaked_allocations(), leaked);
+      EXPECT_EQ(simt::leaked_handles(), handles);
+      ASSERT_LT(n, 200);
+    }
+    EXPECT_GT(n, 1);
+    simt::fail_call(0);
+  }
+  EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
+  EXPECT_EQ(simt::fault(), "");
 }
 
 TEST_F(DeviceFailures, AContextThatCannotBeMadeLeavesNothing) {
