@@ -71,7 +71,7 @@ class DeviceCalibrationCollector {
 
   /// Everything observed, as a collector of the host, which answers with every method and what it
   /// costs, and is saved and merged with others. Its shape is [elements].
-  /// Order:  waits for the stream.
+  /// Order:  waits for the stream; the first time it allocates 512 KB of pinned host memory.
   /// Agrees: bit for bit with a collector of the host, but for the shape.
   /// @throws InvalidArgument for a context of another device; CudaError where a call fails.
   [[nodiscard]] CalibrationCollector to_host(const DeviceContext& context, StreamRef stream) const;

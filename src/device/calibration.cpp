@@ -1,5 +1,6 @@
 #include "cuqat/device_calibration.hpp"
 
+#include <optional>
 #include <source_location>
 #include <string>
 #include <vector>
@@ -11,6 +12,12 @@
 #include "device/memory.hpp"
 
 namespace cuqat {
+
+namespace {
+
+constexpr std::size_t kCountBytes = kNumKeys * sizeof(std::uint64_t);
+
+}  // namespace
 
 struct DeviceCalibrationCollector::State {
   /// What every call asks for: work on this device, whose context it is.
@@ -26,7 +33,8 @@ struct DeviceCalibrationCollector::State {
 
   DType dtype;
   int device;
-  DeviceMemory memory;  ///< The counts, then what answers need.
+  DeviceMemory memory;                  ///< The counts, then what answers need.
+  std::optional<PinnedMemory> on_host;  ///< For the counts, once they have been asked for.
 };
 
 DeviceCalibrationCollector::DeviceCalibrationCollector(DType dtype, const DeviceContext& context) {
@@ -34,7 +42,8 @@ DeviceCalibrationCollector::DeviceCalibrationCollector(DType dtype, const Device
     detail::throw_invalid("dtype", to_string(dtype), "F16 or BF16");
   }
   context.state().check_is_current();
-  state_.reset(new State{dtype, context.device(), DeviceMemory(gpu::calibration_state_bytes())});
+  state_.reset(
+      new State{dtype, context.device(), DeviceMemory(gpu::calibration_state_bytes()), {}});
 }
 
 DeviceCalibrationCollector::~DeviceCalibrationCollector() = default;
@@ -76,8 +85,8 @@ void DeviceCalibrationCollector::merge(const DeviceCalibrationCollector& other,
 
 void DeviceCalibrationCollector::reset(const DeviceContext& context, StreamRef stream) {
   const gpu::LaunchTarget target = state_->target(context, stream);
-  gpu::check(cudaMemsetAsync(counts().data(), 0, kNumKeys * sizeof(std::uint64_t), target.stream),
-             "cudaMemsetAsync", target.operation);
+  gpu::check(cudaMemsetAsync(counts().data(), 0, kCountBytes, target.stream), "cudaMemsetAsync",
+             target.operation);
 }
 
 void DeviceCalibrationCollector::compute(const CalibrationOptions& method,
@@ -102,13 +111,15 @@ void DeviceCalibrationCollector::compute(const CalibrationOptions& method,
 CalibrationCollector DeviceCalibrationCollector::to_host(const DeviceContext& context,
                                                          StreamRef stream) const {
   const gpu::LaunchTarget target = state_->target(context, stream);
-  std::vector<std::uint64_t> keys(kNumKeys);
-  gpu::check(cudaMemcpyAsync(keys.data(), counts().data(), keys.size() * sizeof(std::uint64_t),
+  // Kept, for where waiting fails the copy may still be under way.
+  if (!state_->on_host) state_->on_host.emplace(kCountBytes);
+  gpu::check(cudaMemcpyAsync(state_->on_host->data(), counts().data(), kCountBytes,
                              cudaMemcpyDeviceToHost, target.stream),
              "cudaMemcpyAsync", target.operation);
   gpu::check(cudaStreamSynchronize(target.stream), "cudaStreamSynchronize", target.operation);
-  return CalibrationCollector::of_key_histogram(dtype(),
-                                                std::span<const std::uint64_t, kNumKeys>(keys));
+  const auto* const keys = static_cast<const std::uint64_t*>(state_->on_host->data());
+  return CalibrationCollector::of_key_histogram(
+      dtype(), std::span<const std::uint64_t, kNumKeys>(keys, kNumKeys));
 }
 
 CalibrationResult calibrate_layer(std::span<const ConstDeviceTensorView> layer_outputs,

@@ -48,6 +48,7 @@ struct DeviceStreamer::State {
   PinnedMemory counts_on_host{kCountBytes};
   OwnStream copying;
   OwnStream counting;
+  bool has_failed = false;  ///< The last call, or the one that runs may.
 };
 
 DeviceStreamer::DeviceStreamer(const DeviceContext& context, const Options& options) {
@@ -69,6 +70,11 @@ CalibrationCollector DeviceStreamer::collect(ConstTensorView batch) {
   }
   State& s = *state_;
   const gpu::LaunchTarget target = s.of_context.target(s.counting.get());
+  if (s.has_failed) {  // what was under way has not been waited for
+    s.copying.wait();
+    s.counting.wait();
+  }
+  s.has_failed = true;
   auto* const counts = static_cast<std::uint64_t*>(s.counts.data());
   gpu::check(cudaMemsetAsync(counts, 0, kCountBytes, target.stream), "cudaMemsetAsync");
   const auto* const from = static_cast<const std::byte*>(batch.data());
@@ -92,6 +98,7 @@ CalibrationCollector DeviceStreamer::collect(ConstTensorView batch) {
                              target.stream),
              "cudaMemcpyAsync");
   gpu::check(cudaStreamSynchronize(target.stream), "cudaStreamSynchronize");
+  s.has_failed = false;
   const auto* const found = static_cast<const std::uint64_t*>(s.counts_on_host.data());
   return CalibrationCollector::of_key_histogram(
       dtype, std::span<const std::uint64_t, kNumKeys>(found, kNumKeys), batch.shape());
