@@ -145,11 +145,20 @@ class DataCalibration {
     return cuda_ && CudaCollector::takes(tensor.batches.front().view->dtype(), granularity_);
   }
 
+  void observe(const InputTensor& tensor, const ConstTensorView& batch,
+               CalibrationCollector& collector) {
+    if (is_for_cuda(tensor)) {
+      collector.merge(cuda_->collect(batch));
+    } else {
+      collector.observe(batch, host_);
+    }
+  }
+
   RankReport calibrate_alone(const InputTensor& tensor) {
     const std::vector<ConstTensorView> batches = tensor.views();
     if (is_for_cuda(tensor)) {
       CalibrationCollector collector(batches.front().dtype(), granularity_);
-      for (const ConstTensorView& batch : batches) collector.merge(cuda_->collect(batch));
+      for (const ConstTensorView& batch : batches) observe(tensor, batch, collector);
       return answer(tensor, collector);
     }
     RankReport result;
@@ -174,11 +183,7 @@ class DataCalibration {
     for (std::size_t i = 0; i < tensor.batches.size(); ++i) {
       if (plan_->rank_of(index, i) != ranks_.rank()) continue;
       const ConstTensorView& batch = *tensor.batches[i].view;
-      if (is_for_cuda(tensor)) {
-        collector.merge(cuda_->collect(batch));
-      } else {
-        collector.observe(batch, host_);
-      }
+      observe(tensor, batch, collector);
       progress_->advance(static_cast<std::int64_t>(batch.size_bytes()), tensor.name);
     }
     files_.release(tensor);

@@ -1,8 +1,6 @@
 // What --backend cuda does on the GPU: it counts bf16 and f16 tensors.
 #pragma once
 
-#include <span>
-
 #include "cuqat/calibration.hpp"
 #include "cuqat/device_streamer.hpp"
 

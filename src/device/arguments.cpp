@@ -22,6 +22,12 @@ Region zero_point_region(const DeviceQuantParams& params) {
   return {"params.zero_point", as_plain(params.zero_point)};
 }
 
+void check_context_of(std::string_view owner, int device, const DeviceContext& context) {
+  if (context.device() == device) return;
+  throw_invalid("context.device()", text(context.device()),
+                "that of the " + std::string(owner) + ", " + text(device));
+}
+
 void check_alignment(std::string_view name, const void* data, std::size_t alignment) {
   const std::size_t past = reinterpret_cast<std::uintptr_t>(data) % alignment;
   if (past == 0) return;

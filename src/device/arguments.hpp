@@ -34,6 +34,9 @@ Region zero_point_region(const DeviceQuantParams& params);
 void check_device_pointer(std::string_view name, const void* data, std::size_t bytes,
                           const DeviceContext& context);
 
+/// A context of the device that what is asked, "batch" say, has its memory on.
+void check_context_of(std::string_view owner, int device, const DeviceContext& context);
+
 void check_alignment(std::string_view name, const void* data, std::size_t alignment);
 
 /// The statistics of one tensor, which the device writes.

@@ -24,10 +24,7 @@ struct DeviceCalibrationCollector::State {
   [[nodiscard]] gpu::LaunchTarget target(
       const DeviceContext& context, StreamRef stream,
       std::source_location operation = std::source_location::current()) const {
-    if (context.device() != device) {
-      detail::throw_invalid("context.device()", detail::text(context.device()),
-                            "that of the collector, " + detail::text(device));
-    }
+    detail::check_context_of("collector", device, context);
     return context.state().target(stream, operation);
   }
 

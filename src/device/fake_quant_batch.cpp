@@ -106,10 +106,7 @@ FakeQuantizeBatch::FakeQuantizeBatch(FakeQuantizeBatch&&) noexcept = default;
 FakeQuantizeBatch& FakeQuantizeBatch::operator=(FakeQuantizeBatch&&) noexcept = default;
 
 void FakeQuantizeBatch::run(const DeviceContext& context, StreamRef stream) const {
-  if (context.device() != state_->device) {
-    detail::throw_invalid("context.device()", detail::text(context.device()),
-                          "that of the batch, " + detail::text(state_->device));
-  }
+  detail::check_context_of("batch", state_->device, context);
   gpu::launch_fake_quantize_batch(state_->dtype, state_->quantizer, state_->table.data(),
                                   state_->tiles_offset, state_->num_tiles,
                                   context.state().target(stream));
