@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #include "cuqat/scalar/element.hpp"
@@ -161,6 +162,21 @@ inline ScaleTerms scale_terms(const DeviceScaledTensor& tensor) {
                                 static_cast<std::uint64_t>(kWarpThreads % map.run_length));
   terms.terms_to_next = static_cast<int>(kWarpThreads % map.run_length);
   return terms;
+}
+
+/// Launches the kernel that the terms ask for, with them and the arguments: a warp for each chunk,
+/// or a block, which has `strip_shared_bytes` of shared memory, for each strip.
+template <typename Kernel, typename... Arguments>
+void launch_over_terms(const ScaleTerms& terms, Kernel by_chunks, Kernel by_strips,
+                       std::size_t strip_shared_bytes, const LaunchTarget& target,
+                       const Arguments&... arguments) {
+  const std::int64_t num_items = terms.num_parts * terms.chunks_per_scale;
+  if (terms.by_strips) {
+    launch_streaming(num_items * kBlockThreads, 1, strip_shared_bytes, target, by_strips, terms,
+                     arguments...);
+  } else {
+    launch_streaming(num_items * kWarpThreads, 1, 0, target, by_chunks, terms, arguments...);
+  }
 }
 
 /// Bytes at the beginning of the workspace that hold the counter, and nothing else.

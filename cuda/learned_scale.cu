@@ -77,19 +77,12 @@ void launch_learned_scale_backward(const DeviceScaledTensor& tensor, const void*
   const ScaleTerms terms = scale_terms(tensor);
   if (terms.chunks_per_scale == 0) return launch_sum_rounds(tensor, gradients, target);
   const RoundSums to = SumRegions(terms).after(1, terms.chunks_per_scale, target.workspace);
-  const std::int64_t num_items = terms.num_parts * terms.chunks_per_scale;
   with_kernel_types(tensor.dtype, tensor.quantizer, [&](auto type, const auto& quantizer) {
     using T = typename decltype(type)::Type;
     using Q = std::decay_t<decltype(quantizer)>;
-    const auto run = [&](auto kernel, int threads_per_item, std::size_t shared_bytes) {
-      launch_streaming(num_items * threads_per_item, 1, shared_bytes, target, kernel, terms,
-                       quantizer, dy, x, dx, to, result_of(tensor, gradients));
-    };
-    if (terms.by_strips) {
-      run(&learned_scale_strip_kernel<T, Q>, kBlockThreads, sizeof(StripStorage));
-    } else {
-      run(&learned_scale_kernel<T, Q>, kWarpThreads, 0);
-    }
+    launch_over_terms(terms, &learned_scale_kernel<T, Q>, &learned_scale_strip_kernel<T, Q>,
+                      sizeof(StripStorage), target, quantizer, dy, x, dx, to,
+                      result_of(tensor, gradients));
   });
   launch_sum_rounds(tensor, gradients, target);
 }

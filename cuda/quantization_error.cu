@@ -19,15 +19,9 @@ void launch_quantization_error(const DeviceScaledTensor& tensor, const void* x,
   with_kernel_types(tensor.dtype, tensor.quantizer, [&](auto type, const auto& quantizer) {
     using T = typename decltype(type)::Type;
     using Q = std::decay_t<decltype(quantizer)>;
-    const auto run = [&](auto kernel, int threads_per_item) {
-      launch_streaming(terms.num_parts * terms.chunks_per_scale * threads_per_item, 1, 0, target,
-                       kernel, terms, quantizer, x, statistics, result);
-    };
-    if (terms.by_strips) {
-      run(&quantization_error_strip_kernel<T, Q>, kBlockThreads);
-    } else {
-      run(&quantization_error_kernel<T, Q>, kWarpThreads);
-    }
+    launch_over_terms(terms, &quantization_error_kernel<T, Q>,
+                      &quantization_error_strip_kernel<T, Q>, 0, target, quantizer, x, statistics,
+                      result);
   });
 }
 

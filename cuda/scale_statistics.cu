@@ -19,15 +19,8 @@ void launch_scale_statistics(const DeviceScaledTensor& tensor, const void* x, St
   if (terms.chunks_per_scale == 0) return;
   with_type(tensor.dtype, [&](auto type) {
     using T = typename decltype(type)::Type;
-    const auto run = [&](auto kernel, int threads_per_item) {
-      launch_streaming(terms.num_parts * terms.chunks_per_scale * threads_per_item, 1, 0, target,
-                       kernel, terms, x, result);
-    };
-    if (terms.by_strips) {
-      run(&scale_statistics_strip_kernel<T>, kBlockThreads);
-    } else {
-      run(&scale_statistics_kernel<T>, kWarpThreads);
-    }
+    launch_over_terms(terms, &scale_statistics_kernel<T>, &scale_statistics_strip_kernel<T>, 0,
+                      target, x, result);
   });
 }
 
