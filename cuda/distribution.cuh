@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "block_scan.cuh"
 #include "cuqat/histogram.hpp"
 #include "cuqat/scalar/clipping_search.hpp"
 #include "cuqat/scalar/half.hpp"
@@ -95,36 +96,6 @@ class KeyTable {
   const unsigned long long* counts_;
 };
 
-/// How many values and elements come before the thread's, which are `size` and `count`. All threads
-/// call it; the last one's are also the totals' ends.
-__device__ inline void add_those_before(DistributionStorage& shared, int& size,
-                                        unsigned long long& count) {
-  const unsigned lane = threadIdx.x % kWarpThreads;
-  const unsigned warp = threadIdx.x / kWarpThreads;
-  const int own_size = size;
-  const unsigned long long own_count = count;
-#pragma unroll
-  for (unsigned distance = 1; distance < kWarpThreads; distance *= 2) {
-    const int other_size = __shfl_up_sync(kWholeWarp, size, distance);
-    const unsigned long long other_count = __shfl_up_sync(kWholeWarp, count, distance);
-    if (lane >= distance) {
-      size += other_size;
-      count += other_count;
-    }
-  }
-  if (lane == kWarpThreads - 1) {
-    shared.size_of_warp[warp] = size;
-    shared.count_of_warp[warp] = count;
-  }
-  __syncthreads();
-  size -= own_size;
-  count -= own_count;
-  for (unsigned other = 0; other < warp; ++other) {
-    size += shared.size_of_warp[other];
-    count += shared.count_of_warp[other];
-  }
-}
-
 /// The sums before each value: within runs by one thread each, then those of the runs before.
 __device__ inline void sum_moments(DistributionStorage& shared, Distribution& distribution) {
   constexpr int kRun = static_cast<int>(scalar::kMomentsRun);
@@ -179,7 +150,8 @@ __device__ void make_distribution(const Table& table, Distribution& distribution
     size += of_value != 0 ? 1 : 0;
     count += of_value;
   }
-  add_those_before(shared, size, count);
+  size = block_exclusive_sum(shared.size_of_warp, size);
+  count = block_exclusive_sum(shared.count_of_warp, count);
   for (unsigned i = first; i < first + kOfThread; ++i) {
     const unsigned long long of_value = table.count(i);
     if (of_value == 0) continue;

@@ -12,6 +12,7 @@
 
 #include "cuqat/calibration.hpp"
 #include "cuqat/device_observers.hpp"
+#include "cuqat/device_percentile.hpp"
 #include "cuqat/fake_quant.hpp"
 #include "cuqat/format.hpp"
 #include "cuqat/quant_params.hpp"
@@ -115,6 +116,10 @@ void launch_fake_quantize_dynamic(const DynamicTensor& tensor, const void* x, vo
                                   std::uint8_t* clip_mask, Statistics* statistics,
                                   const LaunchTarget& target);
 
+/// n ranges to n scales of the compute type.
+void launch_range_scales(DType compute, std::int64_t n, const Range* ranges, const RangeRule& rule,
+                         const ScaleOutput& scales, const LaunchTarget& target);
+
 /// The observers: n statistics to n scales of the compute type.
 void launch_minmax_scales(DType compute, std::int64_t n, const Statistics* batch,
                           const RangeRule& rule, const ScaleOutput& scales,
@@ -153,6 +158,28 @@ void launch_calibration_tables(DType dtype, void* state, const LaunchTarget& tar
 /// One method's scale, from the tables. The method is not kEntropy in the original's dialect.
 void launch_calibration(const CalibrationOptions& options, const Quantizer& quantizer, void* state,
                         const ScaleOutput& output, const LaunchTarget& target);
+
+/// What is asked of the finite elements of a tensor or a scale.
+struct PercentileRequest {
+  OrderBy order;
+  int num_percentiles;
+  double percentile[kMaxPercentiles];
+};
+
+/// Scratch memory of launch_percentiles. The dtype is not f64.
+std::size_t percentile_scratch_bytes(DType dtype, OrderBy order, std::size_t num_percentiles);
+/// The result has an entry for each percentile. The dtype is not f64.
+void launch_percentiles(DType dtype, std::int64_t count, const void* x,
+                        const PercentileRequest& request, Range* result, void* scratch,
+                        const LaunchTarget& target);
+
+/// Of the tensor dtype, shape, granularity and num_scales are used, here and below.
+std::size_t sorted_percentile_scratch_bytes(const DeviceScaledTensor& tensor,
+                                            const LaunchTarget& target);
+/// The result is [num_scales, num_percentiles].
+void launch_sorted_percentiles(const DeviceScaledTensor& tensor, const void* x,
+                               const PercentileRequest& request, Range* result, void* scratch,
+                               std::size_t scratch_bytes, const LaunchTarget& target);
 
 /// Of the tensor dtype, shape, granularity and num_scales are used.
 void launch_scale_statistics(const DeviceScaledTensor& tensor, const void* x, Statistics* result,

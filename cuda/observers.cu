@@ -29,6 +29,15 @@ void launch_minmax_scales(DType compute, std::int64_t n, const Statistics* batch
   });
 }
 
+void launch_range_scales(DType compute, std::int64_t n, const Range* ranges, const RangeRule& rule,
+                         const ScaleOutput& scales, const LaunchTarget& target) {
+  if (n == 0) return;
+  with_compute_type(compute, [&](auto type) {
+    using C = typename decltype(type)::Type;
+    launch_streaming(n, 1, 0, target, &range_scales_kernel<C>, n, ranges, rule, scales);
+  });
+}
+
 void launch_moving_average(DType compute, std::int64_t n, const Statistics* batch, double momentum,
                            MovingAverageState* state, const RangeRule& rule,
                            const ScaleOutput& scales, const LaunchTarget& target) {

@@ -1,5 +1,5 @@
-// From statistics in device memory to scales and zero points there, directly or through the state
-// of a running observer. The host does the same in src/calibration/range.cpp.
+// From ranges and statistics in device memory to scales and zero points there, directly or through
+// the state of a running observer. The host does the same in src/calibration/range.cpp.
 //
 // A thread owns a scale. There are few of them: bound by the latency of the launch.
 #pragma once
@@ -26,6 +26,13 @@ __device__ inline void write_scale(double low, double high, const RangeRule& rul
   const C largest = static_cast<C>(high > kMax ? kMax : high);
   store_scale(output, index,
               scalar::range_to_scale(least, largest, rule.quantizer, rule.symmetric));
+}
+
+template <typename C>
+__global__ void range_scales_kernel(std::int64_t n, const Range* ranges, RangeRule rule,
+                                    ScaleOutput output) {
+  for_each_index(
+      n, [&](std::int64_t i) { write_scale<C>(ranges[i].low, ranges[i].high, rule, output, i); });
 }
 
 template <typename C>

@@ -46,9 +46,10 @@ inline const std::vector<bfloat16>& normal_period() {
 }
 
 /// Fills the buffer with the period again and again, by copies of ever longer parts.
-inline void fill(const DeviceBuffer& buffer, const std::vector<bfloat16>& period) {
+template <typename T>
+void fill(const DeviceBuffer& buffer, const std::vector<T>& period) {
   std::int64_t done =
-      std::min(buffer.size_bytes(), static_cast<std::int64_t>(period.size()) * kElementBytes);
+      std::min(buffer.size_bytes(), static_cast<std::int64_t>(period.size() * sizeof(T)));
   require(cudaMemcpy(buffer.as(), period.data(), static_cast<std::size_t>(done),
                      cudaMemcpyHostToDevice));
   while (done < buffer.size_bytes()) {
@@ -59,8 +60,9 @@ inline void fill(const DeviceBuffer& buffer, const std::vector<bfloat16>& period
   }
 }
 
-inline DeviceBuffer repeated(const std::vector<bfloat16>& period, std::int64_t count) {
-  DeviceBuffer buffer(count * kElementBytes);
+template <typename T>
+DeviceBuffer repeated(const std::vector<T>& period, std::int64_t count) {
+  DeviceBuffer buffer(count * static_cast<std::int64_t>(sizeof(T)));
   fill(buffer, period);
   return buffer;
 }

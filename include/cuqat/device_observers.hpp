@@ -1,5 +1,5 @@
-// Scales and zero points from statistics in device memory: of a batch alone, of a moving average,
-// or of the largest magnitudes of past steps. None of it visits the host.
+// Scales and zero points from what is in device memory: ranges, the statistics of a batch alone, a
+// moving average of them, or the largest magnitudes of past steps. None of it visits the host.
 //
 // All functions put one kernel on the stream: they do not wait or allocate, and can be captured in
 // a CUDA graph. State is plain device memory of the caller's, zero bytes before the first batch.
@@ -10,6 +10,7 @@
 
 #include "cuqat/device_context.hpp"
 #include "cuqat/format.hpp"
+#include "cuqat/percentile.hpp"
 #include "cuqat/statistics.hpp"
 #include "cuqat/stream.hpp"
 #include "cuqat/tensor_view.hpp"
@@ -35,6 +36,15 @@ struct DeviceScales {
 ///         FP8, a pointer that the device cannot use; CudaError where the launch fails.
 void minmax_scales(DeviceSpan<const Statistics> batch, const Quantizer& quantizer, bool symmetric,
                    const DeviceScales& scales, const DeviceContext& context, StreamRef stream);
+
+/// The scale of each range: of percentile_ranges, say.
+/// Shape:  ranges one for each scale, low <= high, 8-byte aligned.
+/// Values: as range_to_scale in the dtype of `scales`; ends as minmax_scales.
+/// Order:  on the stream.
+/// Agrees: bit for bit with the host.
+/// @throws as minmax_scales.
+void range_scales(DeviceSpan<const Range> ranges, const Quantizer& quantizer, bool symmetric,
+                  const DeviceScales& scales, const DeviceContext& context, StreamRef stream);
 
 /// A MovingAverageMinMax in device memory. Zero bytes: no batch yet.
 struct MovingAverageState {

@@ -76,7 +76,7 @@ DeviceContext::State::State(const Options& options)
     throw InvalidArgument("options.workspace_bytes is " + std::to_string(workspace_bytes) +
                           "; it must be at most " + std::to_string(most));
   }
-  workspace = DeviceMemory(of_reductions + workspace_bytes);
+  workspace = detail::DeviceMemory(of_reductions + workspace_bytes);
 }
 
 void DeviceContext::State::check_is_current(std::source_location operation) const {
@@ -90,8 +90,15 @@ void DeviceContext::State::check_is_current(std::source_location operation) cons
 
 gpu::LaunchTarget DeviceContext::State::target(StreamRef stream,
                                                std::source_location operation) const {
+  gpu::LaunchTarget target = target_without_stream(operation);
+  target.stream = stream.get();
+  return target;
+}
+
+gpu::LaunchTarget DeviceContext::State::target_without_stream(
+    std::source_location operation) const {
   check_is_current(operation);
-  return {num_multiprocessors, max_shared_bytes, stream.get(), workspace.data(), operation};
+  return {num_multiprocessors, max_shared_bytes, nullptr, workspace.data(), operation};
 }
 
 DeviceContext::DeviceContext(const Options& options) : state_(std::make_unique<State>(options)) {}

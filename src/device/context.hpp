@@ -22,13 +22,18 @@ struct DeviceContext::State {
   [[nodiscard]] gpu::LaunchTarget target(
       StreamRef stream, std::source_location operation = std::source_location::current()) const;
 
+  /// To ask what a launch would take.
+  /// @throws the same.
+  [[nodiscard]] gpu::LaunchTarget target_without_stream(
+      std::source_location operation = std::source_location::current()) const;
+
   int device = 0;
   int num_multiprocessors = 1;
   std::size_t max_shared_bytes = 0;
   bool check_pointers = true;
   std::size_t workspace_bytes = 0;
   /// What reductions take, which is zero between them, and behind it workspace_bytes.
-  DeviceMemory workspace;
+  detail::DeviceMemory workspace;
 };
 
 }  // namespace cuqat

@@ -1,6 +1,4 @@
 // The device functions of a build without CUDA. They need a DeviceContext, and there is none.
-#include <utility>
-
 #include "cuqat/device_calibration.hpp"
 #include "cuqat/device_dynamic_quant.hpp"
 #include "cuqat/device_equalization.hpp"
@@ -8,6 +6,7 @@
 #include "cuqat/device_fake_quant_batch.hpp"
 #include "cuqat/device_histogram.hpp"
 #include "cuqat/device_observers.hpp"
+#include "cuqat/device_percentile.hpp"
 #include "cuqat/device_statistics.hpp"
 #include "cuqat/device_streamer.hpp"
 #include "cuqat/error.hpp"
@@ -115,6 +114,10 @@ void minmax_scales(DeviceSpan<const Statistics>, const Quantizer&, bool, const D
                    const DeviceContext&, StreamRef) {
   unavailable();
 }
+void range_scales(DeviceSpan<const Range>, const Quantizer&, bool, const DeviceScales&,
+                  const DeviceContext&, StreamRef) {
+  unavailable();
+}
 void update_moving_average(DeviceSpan<const Statistics>, double, DeviceSpan<MovingAverageState>,
                            const Quantizer&, bool, const DeviceScales&, const DeviceContext&,
                            StreamRef) {
@@ -148,6 +151,21 @@ void DeviceCalibrationCollector::compute(const CalibrationOptions&, const Device
   unavailable();
 }
 CalibrationCollector DeviceCalibrationCollector::to_host(const DeviceContext&, StreamRef) const {
+  unavailable();
+}
+
+std::size_t percentile_workspace_bytes(DType, OrderBy, std::size_t) { unavailable(); }
+void percentile_ranges(ConstDeviceTensorView, OrderBy, std::span<const double>, DeviceSpan<Range>,
+                       const DeviceContext&, StreamRef) {
+  unavailable();
+}
+std::size_t sorted_percentile_workspace_bytes(DType, const Shape&, const Granularity&,
+                                              const DeviceContext&) {
+  unavailable();
+}
+void sorted_percentile_ranges(ConstDeviceTensorView, const Granularity&, OrderBy,
+                              std::span<const double>, DeviceSpan<Range>, const DeviceContext&,
+                              StreamRef) {
   unavailable();
 }
 

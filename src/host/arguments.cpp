@@ -79,8 +79,8 @@ void check_size(std::string_view name, std::size_t size, std::size_t expected,
                 text(expected) + ", " + std::string(why));
 }
 
-void check_percentile(double p) {
-  if (!(p >= 0.0 && p <= 100.0)) throw_invalid("p", text(p), "in [0, 100]");
+void check_percentile(std::string_view name, double p) {
+  if (!(p >= 0.0 && p <= 100.0)) throw_invalid(name, text(p), "in [0, 100]");
 }
 
 void check_codes(std::size_t codes_size, std::int64_t count, Format format, CodeLayout layout) {

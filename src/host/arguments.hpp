@@ -44,7 +44,7 @@ void check_size(std::string_view name, std::size_t size, std::size_t expected,
                 std::string_view why);
 
 /// Percentiles are in [0, 100].
-void check_percentile(double p);
+void check_percentile(std::string_view name, double p);
 
 /// kNibbles is for int4 alone, and the codes must be as many as the tensor's elements.
 void check_codes(std::size_t codes_size, std::int64_t count, Format format, CodeLayout layout);

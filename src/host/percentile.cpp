@@ -14,7 +14,7 @@ namespace {
 
 void check_rank_arguments(std::int64_t n, double p) {
   if (n < 1) detail::throw_invalid("n", detail::text(n), "at least 1");
-  detail::check_percentile(p);
+  detail::check_percentile("p", p);
 }
 
 std::vector<double> checked_order_statistics(std::span<const ConstTensorView> batches,
@@ -63,7 +63,7 @@ RankPair two_sided_percentile_ranks(std::int64_t n, double p) {
 }
 
 double magnitude_percentile(ConstTensorView x, double p, const HostOptions& options) {
-  detail::check_percentile(p);
+  detail::check_percentile("p", p);
   const std::int64_t finite = statistics(x, options).finite();
   if (finite == 0) return 0.0;
   const std::array ranks{percentile_rank(finite, p)};
@@ -71,7 +71,7 @@ double magnitude_percentile(ConstTensorView x, double p, const HostOptions& opti
 }
 
 Range percentile_range(ConstTensorView x, double p, const HostOptions& options) {
-  detail::check_percentile(p);
+  detail::check_percentile("p", p);
   const std::int64_t finite = statistics(x, options).finite();
   if (finite == 0) return {};
   const RankPair pair = two_sided_percentile_ranks(finite, p);

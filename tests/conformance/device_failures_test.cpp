@@ -12,6 +12,8 @@
 #include "cuqat/device_calibration.hpp"
 #include "cuqat/device_dynamic_quant.hpp"
 #include "cuqat/device_fake_quant_batch.hpp"
+#include "cuqat/device_observers.hpp"
+#include "cuqat/device_percentile.hpp"
 #include "cuqat/device_streamer.hpp"
 #include "simt/executor.hpp"
 
@@ -66,6 +68,8 @@ TEST_F(DeviceFailures, EveryCallOfEveryOperationMayFail) {
   const DeviceScales of_groups{{scale_, DType::kF32, Shape{8}}, {}};
   auto* const codes = static_cast<std::uint8_t*>(y_);
   const DeviceMemory errors(sizeof(QuantizationError));
+  const DeviceMemory ranges(sizeof(Range));
+  const std::vector<double> percentiles = {99.0};
   const FakeQuantizeItem item{x(), params(), y(), {}};
   const ConstDeviceTensorView halves(x_, DType::kF16, Shape{kCount});
   const std::vector<std::byte> on_host(2 * kCount);
@@ -85,6 +89,15 @@ TEST_F(DeviceFailures, EveryCallOfEveryOperationMayFail) {
         const FakeQuantizeBatch batch(std::span(&item, 1), context());
         batch.run(context(), stream());
       },
+      [&] {
+        percentile_ranges(x(), OrderBy::kValue, percentiles, ranges.span<Range>(), context(),
+                          stream());
+      },
+      [&] {
+        sorted_percentile_ranges(x(), {}, OrderBy::kValue, percentiles, ranges.span<Range>(),
+                                 context(), stream());
+      },
+      [&] { range_scales(ranges.span<const Range>(), {}, true, scales, context(), stream()); },
       [&] { collector.observe(halves, context(), stream()); },
       [&] { collector.compute({.method = CalibMethod::kMinMax}, scales, context(), stream()); },
       [&] { static_cast<void>(collector.to_host(context(), stream())); },

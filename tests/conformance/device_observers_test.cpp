@@ -119,6 +119,35 @@ TEST(DeviceObservers, MinMaxScalesAreTheHosts) {
   EXPECT_EQ(device_fault(), "");
 }
 
+TEST(DeviceObservers, RangesHaveTheScalesOfTheHost) {
+  std::vector<Range> ranges;
+  for (const Statistics& statistics : batch(0)) {
+    const bool any = statistics.finite() > 0;
+    ranges.push_back(any ? Range{statistics.min, statistics.max} : Range{});
+  }
+  const DeviceMemory device(ranges);
+  int order = 0;
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    for (const Rule& rule : rules()) {
+      set_device_order(order++ % num_device_orders());
+      const Scales scales(dtype, ranges.size());
+      run_on_device([&] {
+        range_scales(span_of<const Range>(device), rule.quantizer, rule.symmetric, scales.view(),
+                     context(), stream());
+      });
+      const std::vector<double> scale = scales.scale();
+      const std::vector<std::int32_t> zero_point = scales.zero_point();
+      for (std::size_t i = 0; i < ranges.size(); ++i) {
+        const ScaleZeroPoint expected =
+            range_to_scale(ranges[i], rule.quantizer, rule.symmetric, dtype);
+        ASSERT_EQ(scale[i], expected.scale) << i << ' ' << to_string(rule.quantizer.format);
+        ASSERT_EQ(zero_point[i], expected.zero_point) << i;
+      }
+    }
+  }
+  EXPECT_EQ(device_fault(), "");
+}
+
 TEST(DeviceObservers, MovingAveragesAreTheHostsAfterEveryBatch) {
   const std::size_t n = batch(0).size();
   for (const double momentum : {0.01, 0.3, 1.0}) {
@@ -204,10 +233,14 @@ TEST_F(DeviceObserverCalls, PutOneKernelOnTheStream) {
   const DeviceMemory state(std::vector<MovingAverageState>(3));
   const DeviceMemory history(std::vector<double>(6));
   const DeviceMemory num_steps(std::vector<std::int64_t>(3));
+  const DeviceMemory ranges(std::vector<Range>(3));
   const DeviceScales scales{{scale_, DType::kF32, Shape{3}}, {}};
   const auto batch = span_of<const Statistics>(device);
   for (const Enqueued& call :
        {enqueued_by([&] { minmax_scales(batch, {}, true, scales, context(), stream()); }),
+        enqueued_by([&] {
+          range_scales(span_of<const Range>(ranges), {}, true, scales, context(), stream());
+        }),
         enqueued_by([&] {
           update_moving_average(batch, 0.1, span_of<MovingAverageState>(state), {}, true, scales,
                                 context(), stream());
@@ -261,6 +294,21 @@ TEST_F(DeviceObserverCalls, RefuseWhatDoesNotFitTogether) {
   const DeviceScales over_batch{{device.as<void>(), DType::kF32, Shape{3}}, {}};
   expect_invalid([&] { minmax_scales(batch, {}, true, over_batch, context(), stream()); },
                  {"scales.scale", "batch uses"});
+  expect_invalid(
+      [&] {
+        range_scales({device.as<Range>(), 2}, {}, true, scales, context(), stream());
+      },
+      {"scales.scale.size()", "is 3;", "be 2"});
+  expect_invalid(
+      [&] {
+        range_scales({nullptr, 3}, {}, true, scales, context(), stream());
+      },
+      {"ranges is null"});
+  expect_invalid(
+      [&] {
+        range_scales({device.as<Range>(), 3}, {}, true, over_batch, context(), stream());
+      },
+      {"scales.scale", "ranges uses"});
   const DeviceScales over_state{{state.as<void>(), DType::kF32, Shape{3}}, {}};
   expect_invalid(
       [&] { update_moving_average(batch, 0.5, states, {}, true, over_state, context(), stream()); },

@@ -47,6 +47,7 @@ BYTES_AN_ELEMENT = {
     "key_histogram_kernel": "2",
     "learned_scale_kernel": "6",
     "learned_scale_strip_kernel": "6",
+    "low_counts_kernel": "4, of f32",
     "minmax_finalist_kernel": "few: a thread",
     "minmax_scales_kernel": "few: a thread a scale",
     "moving_average_kernel": "few: a thread a scale",
@@ -58,12 +59,17 @@ BYTES_AN_ELEMENT = {
     "quantize_kernel": "3",
     "quantize_nibbles_kernel": "2 1/2",
     "quantize_transposed_kernel": "4; transpose alone 3",
+    "range_scales_kernel": "few: a thread a scale",
     "scale_elements_kernel": "4",
     "scale_statistics_kernel": "2",
     "scale_statistics_start_kernel": "none: 56 a scale",
     "scale_statistics_strip_kernel": "2",
     "search_finalists_kernel": "the candidates",
+    "select_keys_kernel": "the counts, twice",
+    "select_low_kernel": "the counts, twice",
     "signed_entropy_bins_kernel": "the tables",
+    "sort_keys_kernel": "4",
+    "sorted_percentiles_kernel": "few: a thread a rank",
     "statistics_kernel": "2",
     "sum_round_kernel": "none: 16 a sum",
     "window_divergence_kernel": "the bins",
@@ -79,6 +85,8 @@ OTHER_WARPS = {
     "key_histogram_kernel": 32,
     "minmax_finalist_kernel": 1,
     "percentile_finalist_kernel": 1,
+    "select_keys_kernel": 32,
+    "select_low_kernel": 32,
     "signed_entropy_bins_kernel": 32,
 }
 # Shared memory that the launch asks for leaves room for one block.
@@ -164,7 +172,8 @@ def read_kernels(folder: pathlib.Path) -> list[Kernel]:
     demangled = subprocess.run(["c++filt"], input="\n".join(name for name, _ in found),
                                capture_output=True, text=True, check=True).stdout.splitlines()
     return [Kernel(function, int(registers))
-            for function, (_, registers) in zip(demangled, found, strict=True)]
+            for function, (_, registers) in zip(demangled, found, strict=True)
+            if not function.removeprefix("void ").startswith("cub::")]
 
 
 def main() -> None:

@@ -67,7 +67,10 @@ compile_kernels() {
     fi
     awk -f "$source/tests/layout/ptx_rounding.awk" "$keep/$name.ptx" || status=1
     rm -r "$keep"
-    if grep -E '[1-9][0-9]* bytes spill' "$log"; then
+    # CUB's own kernels are CUB's.
+    if awk '/Function properties for/ { kernel = $NF; next }
+            kernel !~ /^_ZN3cub/ && /[1-9][0-9]* bytes spill/ { print kernel ": " $0; found = 1 }
+            END { exit !found }' "$log"; then
       echo "$file spills registers on sm_$1"
       status=1
     fi

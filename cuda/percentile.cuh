@@ -1,0 +1,478 @@
+// Percentiles by selection among counted keys, and of sorted segments.
+//
+// Selection. Elements are ordered as their bit patterns are, once negative ones are inverted, with
+// the pattern of a magnitude being its own. The key histogram counts the upper 16 bits: of bf16 and
+// f16 that is everything. Of f32 one block finds the keys in which the wanted ranks lie, at most
+// kMaxRanks; a second read counts the lower 16 bits of the elements of those keys, each key in a
+// table of its own; one block for each key finds the ranks in it.
+//
+// The second read looks up a bit for each element, in 8 KB of shared memory; few are of a wanted
+// key, as a key is 1/128 of a binade. Those are added to the totals in device memory; a thread
+// keeps the last two counters in registers, so that data of one or two values makes no contention.
+//
+// Bytes moved: sizeof(T) an element, f32 twice. Bound by memory, the selecting blocks by latency.
+//
+// Sorting is CUB's. Its keys are the patterns, with all bits set for what is not finite: they come
+// last, and where they begin is the number of finite elements.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <iterator>
+#include <type_traits>
+
+#include "block_scan.cuh"
+#include "cuqat/histogram.hpp"
+#include "cuqat/percentile.hpp"
+#include "cuqat/scalar/half.hpp"
+#include "cuqat/scalar/histogram_key.hpp"
+#include "cuqat/scalar/percentile_rank.hpp"
+#include "for_each_index.cuh"
+#include "for_each_pack.cuh"
+#include "launchers.hpp"
+#include "scale_map.cuh"
+#include "shared_storage.cuh"
+
+namespace cuqat::gpu {
+
+inline constexpr int kMaxRanks = 2 * static_cast<int>(kMaxPercentiles);
+inline constexpr int kSelectionThreads = 1024;
+
+/// Counters of the lower 16 bits of one key.
+inline constexpr int kLowCounts = 1 << 16;
+
+/// What the selecting steps of f32 leave for each other.
+struct KeySelection {
+  int num_keys;                ///< Distinct ones.
+  unsigned key[kMaxRanks];     ///< Upper halves of ordered patterns.
+  int key_of_rank[kMaxRanks];  ///< Which of them.
+  unsigned long long rank_in_key[kMaxRanks];
+};
+
+/// Shared memory of a block that selects.
+struct SelectionStorage {
+  unsigned long long count_of_warp[kSelectionThreads / kWarpThreads];
+  unsigned long long rank[kMaxRanks];
+  unsigned long long rank_in_run[kMaxRanks];
+  unsigned run[kMaxRanks];  ///< In which a rank lies.
+  unsigned position[kMaxRanks];
+};
+
+/// Shared memory of a block that counts lower halves.
+struct LowCountStorage {
+  std::uint32_t is_wanted[kNumKeys / 32];
+  unsigned key[kMaxRanks];
+};
+
+namespace detail {
+
+template <typename T>
+struct PatternType {
+  using Type = std::uint16_t;
+};
+template <>
+struct PatternType<float> {
+  using Type = std::uint32_t;
+};
+template <>
+struct PatternType<double> {
+  using Type = std::uint64_t;
+};
+template <typename T>
+using Pattern = typename PatternType<T>::Type;
+
+template <typename T>
+__device__ inline Pattern<T> pattern_of(T element) {
+  return __builtin_bit_cast(Pattern<T>, element);
+}
+
+/// Ordered as the numbers are; -0 comes just below +0.
+template <bool kOfMagnitudes, typename Bits>
+__device__ inline Bits ordered(Bits pattern) {
+  if constexpr (kOfMagnitudes) {
+    constexpr Bits kSign = static_cast<Bits>(Bits{1} << (sizeof(Bits) * 8 - 1));
+    return static_cast<Bits>(pattern & ~kSign);
+  } else {
+    return scalar::ordered_key(pattern);
+  }
+}
+template <bool kOfMagnitudes, typename Bits>
+__device__ inline Bits pattern_of_ordered(Bits bits) {
+  if constexpr (kOfMagnitudes) {
+    return bits;
+  } else {
+    return scalar::pattern_of_ordered_key(bits);
+  }
+}
+
+template <typename T, bool kOfMagnitudes>
+__device__ inline double value_of_ordered(Pattern<T> bits) {
+  const auto element = __builtin_bit_cast(T, pattern_of_ordered<kOfMagnitudes>(bits));
+  return static_cast<double>(scalar::load_compute(element));
+}
+
+/// Ranks that are asked for, among n finite elements: one for each percentile of magnitudes, two
+/// for each of values.
+template <bool kOfMagnitudes>
+__device__ inline int num_ranks(const PercentileRequest& request) {
+  return kOfMagnitudes ? request.num_percentiles : 2 * request.num_percentiles;
+}
+template <bool kOfMagnitudes>
+__device__ inline unsigned long long rank(const PercentileRequest& request, int number,
+                                          std::int64_t n) {
+  std::int64_t rank = 0;
+  if constexpr (kOfMagnitudes) {
+    rank = scalar::percentile_rank(n, request.percentile[number]);
+  } else {
+    const double p = request.percentile[number / 2];
+    rank = number % 2 == 0 ? scalar::low_percentile_rank(n, p) : scalar::high_percentile_rank(n, p);
+  }
+  return static_cast<unsigned long long>(rank);
+}
+
+/// Stores the value of a rank. A zero becomes +0.
+template <bool kOfMagnitudes>
+__device__ inline void store_value(int number, double value, Range* result) {
+  const double x = value + 0.0;
+  if constexpr (kOfMagnitudes) {
+    result[number] = {0.0 - x, x};
+  } else {
+    (number % 2 == 0 ? result[number / 2].low : result[number / 2].high) = x;
+  }
+}
+
+/// Counts of consecutive positions, which lie in a run for each thread of a block. All threads call
+/// all functions.
+template <int kNumPositions, typename Count>
+class CountedPositions {
+  static constexpr unsigned kOfRun = kNumPositions / kSelectionThreads;
+  static_assert(kNumPositions % kSelectionThreads == 0 && kOfRun % kWarpThreads == 0);
+
+ public:
+  __device__ CountedPositions(SelectionStorage& shared, const Count& count)
+      : shared_(shared), count_(count) {
+    // A warp sums the runs of its threads, some at a time: lanes read what lies together.
+    constexpr unsigned kAtOnce = 8;
+    const unsigned first_of_warp = threadIdx.x / kWarpThreads * kWarpThreads * kOfRun;
+    for (unsigned run = 0; run < kWarpThreads; run += kAtOnce) {
+      unsigned long long sum[kAtOnce] = {};
+#pragma unroll
+      for (unsigned j = 0; j < kAtOnce; ++j) {
+#pragma unroll
+        for (unsigned i = 0; i < kOfRun; i += kWarpThreads) {
+          sum[j] += count_(first_of_warp + (run + j) * kOfRun + i + lane());
+        }
+      }
+      const unsigned long long of_lane = warp_sums(sum);
+      if (lane() / kAtOnce == run / kAtOnce) own_ = of_lane;
+    }
+    before_ = block_exclusive_sum(shared_.count_of_warp, own_);
+    for (const unsigned long long of_warp : shared_.count_of_warp) total_ += of_warp;
+  }
+
+  __device__ unsigned long long total() const { return total_; }
+
+  /// body(number, position, rank in it) in one thread for each number for which
+  /// is_wanted(number): where the element of rank_of(number), below the total, lies.
+  template <typename IsWanted, typename RankOf, typename Body>
+  __device__ void for_each_rank(int num_ranks, const IsWanted& is_wanted, const RankOf& rank_of,
+                                const Body& body) const {
+    const int thread = static_cast<int>(threadIdx.x);
+    if (thread < num_ranks && is_wanted(thread)) shared_.rank[thread] = rank_of(thread);
+    __syncthreads();
+    for (int number = 0; number < num_ranks; ++number) {
+      if (!is_wanted(number)) continue;
+      const unsigned long long rank = shared_.rank[number];
+      if (rank < before_ || rank - before_ >= own_) continue;
+      shared_.run[number] = threadIdx.x;
+      shared_.rank_in_run[number] = rank - before_;
+    }
+    __syncthreads();
+    // A warp for each rank.
+    static_assert(kMaxRanks <= kSelectionThreads / kWarpThreads);
+    const int number = thread / kWarpThreads;
+    if (number >= num_ranks || !is_wanted(number)) return;
+    const unsigned first = shared_.run[number] * kOfRun;
+    unsigned long long rank = shared_.rank_in_run[number];
+    for (unsigned i = 0; i < kOfRun; i += kWarpThreads) {
+      const unsigned position = first + i + lane();
+      const unsigned long long here = count_(position);
+      const unsigned long long up_to = warp_inclusive_sum(here);
+      if (rank < up_to && rank >= up_to - here) body(number, position, rank - (up_to - here));
+      const unsigned long long all = __shfl_sync(kWholeWarp, up_to, kWarpThreads - 1);
+      if (rank < all) return;
+      rank -= all;
+    }
+  }
+
+ private:
+  __device__ static unsigned lane() { return threadIdx.x % kWarpThreads; }
+
+  SelectionStorage& shared_;
+  Count count_;
+  unsigned long long own_ = 0;  ///< Of this thread's run.
+  unsigned long long before_ = 0;
+  unsigned long long total_ = 0;
+};
+
+/// Counts of the finite keys of elements of type T, by position.
+template <typename T, bool kOfMagnitudes>
+class FiniteKeyCounts {
+  static constexpr unsigned kMagnitude = 0x7fffu;
+  static constexpr unsigned kInfinity = std::is_same_v<T, float16> ? 0x7c00u : 0x7f80u;
+
+ public:
+  static constexpr int kNumPositions = static_cast<int>(kOfMagnitudes ? kNumKeys / 2 : kNumKeys);
+
+  __device__ explicit FiniteKeyCounts(const unsigned long long* counts) : counts_(counts) {}
+  __device__ unsigned long long operator()(unsigned position) const {
+    const unsigned key = pattern_of_ordered<kOfMagnitudes>(static_cast<std::uint16_t>(position));
+    if ((key & kMagnitude) >= kInfinity) return 0;
+    return counts_[key] + (kOfMagnitudes ? counts_[key + kMagnitude + 1u] : 0);
+  }
+
+ private:
+  const unsigned long long* counts_;
+};
+
+/// The two counters that came last, and how often; added to the totals when others take their
+/// place.
+class RecentCounters {
+ public:
+  __device__ explicit RecentCounters(unsigned long long* totals) : totals_(totals) {}
+
+  __device__ void add(unsigned index) {
+    if (index == last_) {
+      ++times_last_;
+    } else if (index == other_) {
+      ++times_other_;
+    } else {
+      flush(other_, times_other_);
+      other_ = last_;
+      times_other_ = times_last_;
+      last_ = index;
+      times_last_ = 1;
+    }
+  }
+  __device__ void flush() {
+    flush(last_, times_last_);
+    flush(other_, times_other_);
+  }
+
+ private:
+  static constexpr unsigned kNone = ~0u;
+
+  __device__ void flush(unsigned index, unsigned times) {
+    if (times != 0) atomicAdd(&totals_[index], static_cast<unsigned long long>(times));
+  }
+
+  unsigned long long* totals_;
+  unsigned last_ = kNone;
+  unsigned other_ = kNone;
+  unsigned times_last_ = 0;
+  unsigned times_other_ = 0;
+};
+
+}  // namespace detail
+
+/// One block: the values of the ranks where a key is the whole element, else the keys in which they
+/// lie.
+template <typename T, bool kOfMagnitudes>
+__global__ void __launch_bounds__(kSelectionThreads)
+    select_keys_kernel(const unsigned long long* counts, PercentileRequest request,
+                       KeySelection* selection, Range* result) {
+  auto& shared = shared_storage<SelectionStorage>();
+  using Counts = detail::FiniteKeyCounts<T, kOfMagnitudes>;
+  const detail::CountedPositions<Counts::kNumPositions, Counts> keys(shared, Counts(counts));
+  const auto n = static_cast<std::int64_t>(keys.total());
+  const int num_ranks = detail::num_ranks<kOfMagnitudes>(request);
+  constexpr bool kIsWhole = sizeof(T) == 2;
+  if (n == 0) {
+    const int number = static_cast<int>(threadIdx.x);
+    if (number < num_ranks) detail::store_value<kOfMagnitudes>(number, 0.0, result);
+    if (!kIsWhole && number == 0) selection->num_keys = 0;
+    return;
+  }
+  keys.for_each_rank(
+      num_ranks, [](int) { return true; },
+      [&](int number) { return detail::rank<kOfMagnitudes>(request, number, n); },
+      [&](int number, unsigned position, unsigned long long rank_in_position) {
+        if constexpr (kIsWhole) {
+          const auto bits = static_cast<std::uint16_t>(position);
+          detail::store_value<kOfMagnitudes>(
+              number, detail::value_of_ordered<T, kOfMagnitudes>(bits), result);
+        } else {
+          shared.position[number] = position;
+          selection->rank_in_key[number] = rank_in_position;
+        }
+      });
+  if constexpr (!kIsWhole) {
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    int num_keys = 0;
+    for (int number = 0; number < num_ranks; ++number) {
+      int index = 0;
+      while (index < num_keys && selection->key[index] != shared.position[number]) ++index;
+      if (index == num_keys) selection->key[num_keys++] = shared.position[number];
+      selection->key_of_rank[number] = index;
+    }
+    selection->num_keys = num_keys;
+  }
+}
+
+/// Adds the elements of the selected keys to the counters of their lower halves.
+template <bool kOfMagnitudes>
+__global__ void low_counts_kernel(PackLayout layout, const void* x, const KeySelection* selection,
+                                  unsigned long long* low_counts) {
+  auto& shared = shared_storage<LowCountStorage>();
+  for (unsigned i = threadIdx.x; i < kNumKeys / 32; i += blockDim.x) shared.is_wanted[i] = 0;
+  __syncthreads();
+  const int num_keys = selection->num_keys;
+  if (static_cast<int>(threadIdx.x) < num_keys) {
+    const unsigned key = selection->key[threadIdx.x];
+    shared.key[threadIdx.x] = key;
+    atomicOr(&shared.is_wanted[key / 32], 1u << key % 32);
+  }
+  __syncthreads();
+  if (num_keys == 0) return;
+  detail::RecentCounters counters(low_counts);
+  const auto count = [&](float element) {
+    const std::uint32_t bits = detail::ordered<kOfMagnitudes>(scalar::to_bits(element));
+    const unsigned key = bits >> 16;
+    if ((shared.is_wanted[key / 32] >> key % 32 & 1u) == 0) return;
+    unsigned index = 0;
+    while (shared.key[index] != key) ++index;
+    counters.add(index * kLowCounts + (bits & 0xffffu));
+  };
+  for_each_pack<kPacksInFlight<float>>(
+      layout, layout.moves_words<float>(x), PackSequence::of_grid(layout.num_packs),
+      [&](const auto& place) { return load_pack<float>(x, place); },
+      [&](const auto& place, const Pack<float>& pack, std::int64_t) {
+#pragma unroll
+        for (int i = 0; i < kPackElements; ++i) {
+          if (i >= place.begin && i < place.end) count(pack.element[i]);
+        }
+      });
+  counters.flush();
+}
+
+/// A block for each selected key: the values of the ranks in it.
+template <bool kOfMagnitudes>
+__global__ void __launch_bounds__(kSelectionThreads)
+    select_low_kernel(const KeySelection* selection, const unsigned long long* low_counts,
+                      PercentileRequest request, Range* result) {
+  const int index = static_cast<int>(blockIdx.x);
+  if (index >= selection->num_keys) return;
+  auto& shared = shared_storage<SelectionStorage>();
+  const unsigned long long* const counts = low_counts + std::int64_t{index} * kLowCounts;
+  const auto count = [counts](unsigned position) { return counts[position]; };
+  const detail::CountedPositions<kLowCounts, decltype(count)> lows(shared, count);
+  const std::uint32_t upper = selection->key[index] << 16;
+  lows.for_each_rank(
+      detail::num_ranks<kOfMagnitudes>(request),
+      [&](int number) { return selection->key_of_rank[number] == index; },
+      [&](int number) { return selection->rank_in_key[number]; },
+      [&](int number, unsigned position, unsigned long long) {
+        detail::store_value<kOfMagnitudes>(
+            number, detail::value_of_ordered<float, kOfMagnitudes>(upper | position), result);
+      });
+}
+
+/// Where the elements of each scale lie, once those of a scale lie together.
+struct SegmentLayout {
+  std::int64_t row_length;  ///< Of tensors in groups; else that of a segment.
+  std::int64_t segments_per_row;
+  std::int64_t segment_length;  ///< The last of a row may be shorter.
+
+  __host__ __device__ std::int64_t begin(std::int64_t segment) const {
+    return segment / segments_per_row * row_length + segment % segments_per_row * segment_length;
+  }
+  __host__ __device__ std::int64_t end(std::int64_t segment) const {
+    const std::int64_t row_end = (segment / segments_per_row + 1) * row_length;
+    const std::int64_t full = begin(segment) + segment_length;
+    return full < row_end ? full : row_end;
+  }
+};
+
+/// Offsets of consecutive segments from the begin of the first: an iterator, as CUB asks for.
+class SegmentOffsets {
+ public:
+  using iterator_category = std::random_access_iterator_tag;
+  using value_type = int;
+  using difference_type = std::int64_t;
+  using pointer = const int*;
+  using reference = int;
+
+  SegmentOffsets(const SegmentLayout& layout, std::int64_t first, bool of_ends)
+      : layout_(layout), first_(first), base_(layout.begin(first)), of_ends_(of_ends) {}
+
+  __host__ __device__ int operator[](std::int64_t i) const {
+    const std::int64_t segment = first_ + i;
+    return static_cast<int>((of_ends_ ? layout_.end(segment) : layout_.begin(segment)) - base_);
+  }
+  __host__ __device__ int operator*() const { return (*this)[0]; }
+  __host__ __device__ SegmentOffsets operator+(std::int64_t n) const {
+    SegmentOffsets later = *this;
+    later.first_ += n;
+    return later;
+  }
+
+ private:
+  SegmentLayout layout_;
+  std::int64_t first_;
+  std::int64_t base_;
+  bool of_ends_;
+};
+
+/// The keys that CUB sorts, those of a scale together.
+template <typename T, bool kOfMagnitudes>
+__global__ void sort_keys_kernel(std::int64_t count, ScaleMap map, std::int64_t segment_length,
+                                 const void* x, detail::Pattern<T>* keys) {
+  using Bits = detail::Pattern<T>;
+  for_each_index(count, [&](std::int64_t i) {
+    const T element = load_element<T>(x, i);
+    std::int64_t to = i;
+    if (map.is_periodic) {
+      const std::int64_t row = map.by_row(i);
+      const std::int64_t in_row = i - row * map.row_length;
+      const std::int64_t run = map.by_run(in_row);
+      to = run * segment_length + row * map.run_length + (in_row - run * map.run_length);
+    }
+    keys[to] = scalar::is_finite(scalar::load_compute(element))
+                   ? detail::ordered<kOfMagnitudes>(detail::pattern_of(element))
+                   : static_cast<Bits>(~Bits{0});
+  });
+}
+
+/// A thread for each rank of each segment of the sorted keys.
+template <typename T, bool kOfMagnitudes>
+__global__ void sorted_percentiles_kernel(std::int64_t num_segments, SegmentLayout layout,
+                                          const detail::Pattern<T>* keys, PercentileRequest request,
+                                          Range* result) {
+  using Bits = detail::Pattern<T>;
+  const int num_ranks = detail::num_ranks<kOfMagnitudes>(request);
+  for_each_index(num_segments * num_ranks, [&](std::int64_t i) {
+    const std::int64_t segment = i / num_ranks;
+    const int number = static_cast<int>(i % num_ranks);
+    const std::int64_t begin = layout.begin(segment);
+    std::int64_t finite = 0;
+    for (std::int64_t most = layout.end(segment) - begin; finite < most;) {
+      const std::int64_t middle = finite + (most - finite) / 2;
+      if (keys[begin + middle] == static_cast<Bits>(~Bits{0})) {
+        most = middle;
+      } else {
+        finite = middle + 1;
+      }
+    }
+    double value = 0.0;
+    if (finite > 0) {
+      const auto rank =
+          static_cast<std::int64_t>(detail::rank<kOfMagnitudes>(request, number, finite));
+      value = detail::value_of_ordered<T, kOfMagnitudes>(keys[begin + rank]);
+    }
+    detail::store_value<kOfMagnitudes>(number, value, result + segment * request.num_percentiles);
+  });
+}
+
+}  // namespace cuqat::gpu
