@@ -30,8 +30,8 @@ struct DeviceCalibrationCollector::State {
 
   DType dtype;
   int device;
-  DeviceMemory memory;                  ///< The counts, then what answers need.
-  std::optional<PinnedMemory> on_host;  ///< For the counts, once they have been asked for.
+  detail::DeviceMemory memory;                  ///< The counts, then what answers need.
+  std::optional<detail::PinnedMemory> on_host;  ///< For the counts, once they have been asked for.
 };
 
 DeviceCalibrationCollector::DeviceCalibrationCollector(DType dtype, const DeviceContext& context) {
@@ -40,7 +40,7 @@ DeviceCalibrationCollector::DeviceCalibrationCollector(DType dtype, const Device
   }
   context.state().check_is_current();
   state_.reset(
-      new State{dtype, context.device(), DeviceMemory(gpu::calibration_state_bytes()), {}});
+      new State{dtype, context.device(), detail::DeviceMemory(gpu::calibration_state_bytes()), {}});
 }
 
 DeviceCalibrationCollector::~DeviceCalibrationCollector() = default;

@@ -18,7 +18,7 @@ struct FakeQuantizeBatch::State {
   Quantizer quantizer;
   std::size_t tiles_offset = 0;
   std::int64_t num_tiles = 0;
-  DeviceMemory table;
+  detail::DeviceMemory table;
 };
 
 namespace {
@@ -98,7 +98,7 @@ FakeQuantizeBatch::FakeQuantizeBatch(std::span<const FakeQuantizeItem> items,
   const gpu::FakeQuantizeBatchTable table = gpu::fake_quantize_batch_table(works);
   state_->tiles_offset = table.tiles_offset;
   state_->num_tiles = table.num_tiles;
-  if (!table.bytes.empty()) state_->table = DeviceMemory(table.bytes);
+  if (!table.bytes.empty()) state_->table = detail::DeviceMemory(table.bytes);
 }
 
 FakeQuantizeBatch::~FakeQuantizeBatch() = default;

@@ -7,7 +7,7 @@
 #include "check.hpp"
 #include "device/stream.hpp"
 
-namespace cuqat {
+namespace cuqat::detail {
 namespace {
 
 void* allocate(std::size_t bytes, std::source_location operation) {
@@ -53,4 +53,4 @@ PinnedMemory::PinnedMemory(std::size_t bytes, std::source_location operation) {
 }
 PinnedMemory::~PinnedMemory() { static_cast<void>(cudaFreeHost(data_)); }
 
-}  // namespace cuqat
+}  // namespace cuqat::detail

@@ -5,7 +5,7 @@
 #include <source_location>
 #include <span>
 
-namespace cuqat {
+namespace cuqat::detail {
 
 /// Filled when it is made, on a stream of its own: it waits for that and for no other work, and
 /// work on any stream finds it filled.
@@ -43,4 +43,4 @@ class PinnedMemory {
   void* data_ = nullptr;
 };
 
-}  // namespace cuqat
+}  // namespace cuqat::detail

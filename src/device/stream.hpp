@@ -7,7 +7,7 @@
 
 #include "check.hpp"
 
-namespace cuqat {
+namespace cuqat::detail {
 
 /// Neither waits for the default stream nor makes it wait.
 class OwnStream {
@@ -54,4 +54,4 @@ class OwnEvent {
   cudaEvent_t event_ = nullptr;
 };
 
-}  // namespace cuqat
+}  // namespace cuqat::detail

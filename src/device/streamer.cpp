@@ -17,10 +17,10 @@ namespace {
 /// A part of a tensor on its way.
 struct Slot {
   explicit Slot(std::size_t bytes) : staged(bytes), on_device(bytes) {}
-  PinnedMemory staged;
-  DeviceMemory on_device;
-  OwnEvent copied;   ///< `staged` is free again.
-  OwnEvent counted;  ///< `on_device` is.
+  detail::PinnedMemory staged;
+  detail::DeviceMemory on_device;
+  detail::OwnEvent copied;   ///< `staged` is free again.
+  detail::OwnEvent counted;  ///< `on_device` is.
 };
 
 constexpr std::size_t kCountBytes = kNumKeys * sizeof(std::uint64_t);
@@ -32,7 +32,7 @@ struct DeviceStreamer::State {
       : of_context(context.state()), buffer_bytes(bytes), slots{Slot(bytes), Slot(bytes)} {}
   ~State() {
     // The buffers outlive the work on them. There is nothing to do about an error.
-    for (const OwnStream* stream : {&copying, &counting}) {
+    for (const detail::OwnStream* stream : {&copying, &counting}) {
       if (cudaStreamSynchronize(stream->get()) != cudaSuccess) {
         static_cast<void>(cudaGetLastError());
       }
@@ -44,10 +44,10 @@ struct DeviceStreamer::State {
   const DeviceContext::State& of_context;
   std::size_t buffer_bytes;
   std::array<Slot, 2> slots;
-  DeviceMemory counts{kCountBytes};
-  PinnedMemory counts_on_host{kCountBytes};
-  OwnStream copying;
-  OwnStream counting;
+  detail::DeviceMemory counts{kCountBytes};
+  detail::PinnedMemory counts_on_host{kCountBytes};
+  detail::OwnStream copying;
+  detail::OwnStream counting;
   bool has_failed = false;  ///< The last call, or the one that runs may.
 };
 
