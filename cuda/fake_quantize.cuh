@@ -1,8 +1,8 @@
 // Fake quantize with its clip mask and statistics of x, and the straight-through gradients.
 //
 // A thread takes packs of eight elements; a pack's eight clip bits are one byte of the mask. Scales
-// are read from device memory through the caches: one a pack, or one an element where they change
-// within it.
+// are read from device memory through the caches: once a thread where it keeps to the same ones,
+// else one a pack, or one an element where they change within it.
 //
 // Bytes moved an element: 2 sizeof(T), and 1/8 for a mask; the gradient from x 3 sizeof(T), from a
 // mask 2 sizeof(T) + 1/8, in place 1/8 and a sector for each clipped element. Bound by memory.

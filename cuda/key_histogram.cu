@@ -3,28 +3,13 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "add_counts.cuh"
 #include "dispatch.hpp"
 #include "launch.hpp"
 #include "launchers.hpp"
 
 namespace cuqat::gpu {
 namespace {
-
-/// As many copies of a window of ten binades as there is room for, and the window as wide as they
-/// leave it.
-WindowShape window_shape(DType dtype, std::size_t max_shared_bytes) {
-  constexpr int kBinades = 10;
-  constexpr int kMaxLog2Copies = 5;  // a copy for each bank
-  const int least = kBinades << (dtype == DType::kF16 ? 10 : 7);
-  WindowShape shape{};
-  for (shape.log2_copies = kMaxLog2Copies;; --shape.log2_copies) {
-    const std::size_t words =
-        max_shared_bytes / sizeof(std::uint32_t) >> static_cast<unsigned>(shape.log2_copies);
-    const std::size_t units = std::min<std::size_t>(words / kWindowUnit, kWindowUnits);
-    shape.size = static_cast<int>(units) * kWindowUnit;
-    if (shape.size >= least || shape.log2_copies == 0) return shape;
-  }
-}
 
 template <typename T, bool kWithStatistics>
 void launch_as(std::int64_t count, const void* x, std::uint64_t* counts, Statistics* statistics,

@@ -20,11 +20,12 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #include "cuqat/histogram.hpp"
 #include "cuqat/scalar/histogram_key.hpp"
-#include "for_each_index.cuh"
 #include "for_each_pack.cuh"
 #include "statistics.cuh"
 
@@ -50,6 +51,22 @@ struct WindowShape {
            sizeof(std::uint32_t);
   }
 };
+
+/// As many copies of a window of ten binades as there is room for, and the window as wide as they
+/// leave it.
+inline WindowShape window_shape(DType dtype, std::size_t max_shared_bytes) {
+  constexpr int kBinades = 10;
+  constexpr int kMaxLog2Copies = 5;  // a copy for each bank
+  const int least = kBinades << (dtype == DType::kF16 ? 10 : 7);
+  WindowShape shape{};
+  for (shape.log2_copies = kMaxLog2Copies;; --shape.log2_copies) {
+    const std::size_t words =
+        max_shared_bytes / sizeof(std::uint32_t) >> static_cast<unsigned>(shape.log2_copies);
+    const std::size_t units = std::min<std::size_t>(words / kWindowUnit, kWindowUnits);
+    shape.size = static_cast<int>(units) * kWindowUnit;
+    if (shape.size >= least || shape.log2_copies == 0) return shape;
+  }
+}
 
 namespace detail {
 
@@ -175,14 +192,65 @@ class KeyWindow {
   unsigned first_;
 };
 
-}  // namespace detail
+/// What a block counts of elements of type T, each thread some of them. All threads call everything
+/// but the functions that add.
+template <typename T>
+class BlockKeyCounts {
+ public:
+  /// Of `layout.count` elements at x, added to the totals.
+  __device__ BlockKeyCounts(const WindowShape& shape, const PackLayout& layout, const void* x,
+                            unsigned long long* totals)
+      : window_(shape, lowest_magnitude<T>(shape, x, layout.count)), totals_(totals) {}
 
-/// Packs that each thread counts in a round. A counter has 16 bits, is below kHighCount before, and
-/// may get all elements of the threads that share its copy of the window.
-__device__ inline std::int64_t packs_of_round(const WindowShape& shape) {
-  const unsigned threads = static_cast<unsigned>(kHistogramThreads) >> shape.log2_copies;
-  return (0x10000u - detail::kHighCount) / (threads * kPackElements);
-}
+  __device__ void add(T element) {
+    const unsigned key = scalar::histogram_key(element);
+    if (window_.add(key)) return;
+    if (key == 0) {
+      ++num_zeros_;
+    } else {
+      run_.add(key, totals_);
+    }
+  }
+  /// Of a whole pack.
+  __device__ void add_finite(const Pack<T>& pack) {
+#pragma unroll
+    for (int i = 0; i < kPackElements; ++i) add(pack.element[i]);
+  }
+  __device__ void add(const PackSpan& span, const Pack<T>& pack) {
+#pragma unroll
+    for (int i = 0; i < kPackElements; ++i) {
+      if (i >= span.begin && i < span.end) add(pack.element[i]);
+    }
+  }
+
+  /// body(packs of this thread) until there are no more. In rounds of the whole block, as flushing
+  /// is a barrier, of as many packs as leave counters of 16 bits in bounds: one is below kHighCount
+  /// before, and may get all elements of the threads that share its copy of the window.
+  template <typename Body>
+  __device__ void for_each_round(const WindowShape& shape, const PackLayout& layout,
+                                 const Body& body) {
+    const unsigned sharing = blockDim.x >> shape.log2_copies;
+    const std::int64_t thread = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+    const std::int64_t num_threads = std::int64_t{gridDim.x} * blockDim.x;
+    const std::int64_t round = (0x10000u - kHighCount) / (sharing * kPackElements) * num_threads;
+    for (std::int64_t begin = 0; begin < layout.num_packs; begin += round) {
+      const bool is_last = layout.num_packs - begin <= round;
+      const std::int64_t end = is_last ? layout.num_packs : begin + round;
+      body(PackSequence::until(end, begin + thread, num_threads));
+      window_.flush(totals_, !is_last);
+    }
+    run_.flush(totals_);
+    add_if_any(&totals_[0], num_zeros_);
+  }
+
+ private:
+  KeyWindow window_;
+  RunOfKeys run_;
+  unsigned num_zeros_ = 0;
+  unsigned long long* totals_;
+};
+
+}  // namespace detail
 
 /// Adds the keys of x to `counts`. With kWithStatistics also finds the statistics of x.
 template <typename T, bool kWithStatistics>
@@ -190,60 +258,29 @@ __global__ void __launch_bounds__(kHistogramThreads)
     key_histogram_kernel(PackLayout layout, const void* x, WindowShape shape,
                          unsigned long long* counts, ReductionScratch scratch,
                          Statistics* statistics) {
-  const detail::KeyWindow window(shape, detail::lowest_magnitude<T>(shape, x, layout.count));
+  detail::BlockKeyCounts<T> keys(shape, layout, x, counts);
   ThreadStatistics<T> seen;
-  detail::RunOfKeys run;
-  unsigned num_zeros = 0;
-  const auto count_key = [&](T element) {
-    const unsigned key = scalar::histogram_key(element);
-    if (window.add(key)) return;
-    if (key == 0) {
-      ++num_zeros;
-    } else {
-      run.add(key, counts);
-    }
-  };
   const auto whole = [&](const auto& place, const Pack<T>& pack, std::int64_t) {
     if (!place.is_whole()) return false;
     if constexpr (kWithStatistics) {
       if (!all_finite(pack)) return false;
       seen.add_finite(pack);
     }
-#pragma unroll
-    for (int i = 0; i < kPackElements; ++i) count_key(pack.element[i]);
+    keys.add_finite(pack);
     return true;
   };
   const auto any = [&](const PackSpan& span, const Pack<T>& pack, std::int64_t) {
     if constexpr (kWithStatistics) seen.add(span, pack);
-#pragma unroll
-    for (int i = 0; i < kPackElements; ++i) {
-      if (i >= span.begin && i < span.end) count_key(pack.element[i]);
-    }
+    keys.add(span, pack);
   };
-  // In rounds of the whole block, as flushing is a barrier.
   const bool moves_words = layout.moves_words<T>(x);
   const auto load = [&](const auto& place) { return load_pack<T>(x, place); };
-  const std::int64_t thread = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  const std::int64_t num_threads = std::int64_t{gridDim.x} * blockDim.x;
-  const std::int64_t round = packs_of_round(shape) * num_threads;
-  for (std::int64_t begin = 0; begin < layout.num_packs; begin += round) {
-    const bool is_last = layout.num_packs - begin <= round;
-    const std::int64_t end = is_last ? layout.num_packs : begin + round;
-    for_each_pack<kHistogramPacksInFlight>(layout, moves_words,
-                                           PackSequence::until(end, begin + thread, num_threads),
-                                           load, whole, any);
-    window.flush(counts, !is_last);
-  }
-  run.flush(counts);
-  add_if_any(&counts[0], num_zeros);
+  keys.for_each_round(shape, layout, [&](const PackSequence& sequence) {
+    for_each_pack<kHistogramPacksInFlight>(layout, moves_words, sequence, load, whole, any);
+  });
   if constexpr (kWithStatistics) {
     reduce_statistics(seen.result(), layout.count, scratch, statistics);
   }
-}
-
-/// to += from, a thread for each count.
-__global__ void add_counts_kernel(std::int64_t n, const std::uint64_t* from, std::uint64_t* to) {
-  for_each_index(n, [&](std::int64_t i) { to[i] += from[i]; });
 }
 
 }  // namespace cuqat::gpu

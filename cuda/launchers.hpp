@@ -147,6 +147,11 @@ void launch_statistics(DType dtype, std::int64_t count, const void* x, Statistic
 void launch_key_histogram(DType dtype, std::int64_t count, const void* x, std::uint64_t* counts,
                           Statistics* statistics, const LaunchTarget& target);
 
+/// Both in one read. The dtype is bf16 or f16; clip_mask may be null; y is not x.
+void launch_observe_fake_quantize(const DeviceScaledTensor& tensor, const void* x, void* y,
+                                  std::uint8_t* clip_mask, std::uint64_t* counts,
+                                  const LaunchTarget& target);
+
 /// to += from. They may be the same.
 void launch_add_counts(std::int64_t n, const std::uint64_t* from, std::uint64_t* to,
                        const LaunchTarget& target);

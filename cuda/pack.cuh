@@ -1,10 +1,11 @@
 // Eight consecutive elements in registers: the unit of work of a thread, and one byte of a mask.
 //
-// Packs are cut so that they start at multiples of 16 bytes of the output where its alignment
-// allows it (packs_aligned_to), and are then moved by 16-byte accesses. Whatever else is found:
-// a pack that is not whole, or a tensor at another alignment, is moved element by element, and byte
-// by byte where not even the elements are aligned. The address's alignment is the same for all
-// packs of a tensor (of a row, where packs start at rows), so warps seldom diverge over it.
+// Packs are cut so that they start at multiples of 16 bytes of one tensor, the output where there
+// is one, if its alignment allows it (packs_aligned_to), and are then moved by 16-byte accesses.
+// Whatever else is found: a pack that is not whole, or a tensor at another alignment, is moved
+// element by element, and byte by byte where not even the elements are aligned. The address's
+// alignment is the same for all packs of a tensor (of a row, where packs start at rows), so warps
+// seldom diverge over it.
 //
 // A place is a PackSpan, which may be any of these, or a WholePack, of which all is known.
 #pragma once

@@ -68,19 +68,25 @@ struct SortPlan {
         in_groups ? map.run_length : count / std::max<std::int64_t>(num_segments, 1);
     layout.segments_per_row = in_groups ? map.runs_per_row : 1;
     layout.row_length = in_groups ? map.row_length : layout.segment_length;
+    // A segmented sort has one block for each: there must be many, and not long. (Not measured.)
+    constexpr std::int64_t kLongest = 1 << 18;
     constexpr std::int64_t kMost = std::numeric_limits<int>::max();
     const bool by_segments =
-        num_segments >= target.num_multiprocessors && layout.segment_length <= kMost;
+        num_segments >= target.num_multiprocessors && layout.segment_length <= kLongest;
     segments_per_call =
         by_segments ? std::clamp<std::int64_t>(kMost / layout.segment_length, 1, num_segments) : 0;
   }
 };
 
 /// Sorts the segments of one call, from `first` on; or, without memory, says how much it takes.
+///
+/// CUB asks the runtime for its last error, and takes one that earlier work of the application has
+/// left for its own: it is forgotten first.
 template <typename Bits>
 void sort_segments(const SortPlan& plan, std::int64_t first, void* temporary,
                    std::size_t& temporary_bytes, cub::DoubleBuffer<Bits>& keys,
                    const LaunchTarget& target) {
+  static_cast<void>(cudaGetLastError());
   constexpr int kEndBit = static_cast<int>(sizeof(Bits)) * 8;
   if (plan.segments_per_call == 0) {
     const std::int64_t length = plan.layout.end(first) - plan.layout.begin(first);
@@ -98,6 +104,7 @@ void sort_segments(const SortPlan& plan, std::int64_t first, void* temporary,
         "cub::DeviceSegmentedRadixSort::SortKeys", target.operation);
 }
 
+/// Of any call: the first segment is as long as any, and the first call has as many.
 template <typename Bits>
 std::size_t temporary_bytes(const SortPlan& plan, const LaunchTarget& target) {
   std::size_t bytes = 0;
@@ -118,7 +125,8 @@ const Bits* sort(const SortPlan& plan, std::int64_t count, Bits* keys, Bits* oth
     const Bits* const now = buffers.Current() - begin;
     if (sorted == nullptr) sorted = now;
     if (now == sorted) continue;
-    // CUB chooses the buffer by size: a last call of fewer segments may end in the other one.
+    // A sort that is not segmented chooses the buffer by size: that of a row's shorter last group
+    // may end in the other one.
     const std::int64_t end =
         first + step < plan.num_segments ? plan.layout.begin(first + step) : count;
     check(cudaMemcpyAsync(buffers.Alternate(), buffers.Current(),

@@ -57,6 +57,7 @@ struct SelectionStorage {
   unsigned long long rank_in_run[kMaxRanks];
   unsigned run[kMaxRanks];  ///< In which a rank lies.
   unsigned position[kMaxRanks];
+  unsigned key[kMaxRanks];  ///< Those of the positions that differ.
 };
 
 /// Shared memory of a block that counts lower halves.
@@ -153,7 +154,7 @@ class CountedPositions {
   __device__ CountedPositions(SelectionStorage& shared, const Count& count)
       : shared_(shared), count_(count) {
     // A warp sums the runs of its threads, some at a time: lanes read what lies together.
-    constexpr unsigned kAtOnce = 8;
+    constexpr unsigned kAtOnce = 4;
     const unsigned first_of_warp = threadIdx.x / kWarpThreads * kWarpThreads * kOfRun;
     for (unsigned run = 0; run < kWarpThreads; run += kAtOnce) {
       unsigned long long sum[kAtOnce] = {};
@@ -313,8 +314,11 @@ __global__ void __launch_bounds__(kSelectionThreads)
     int num_keys = 0;
     for (int number = 0; number < num_ranks; ++number) {
       int index = 0;
-      while (index < num_keys && selection->key[index] != shared.position[number]) ++index;
-      if (index == num_keys) selection->key[num_keys++] = shared.position[number];
+      while (index < num_keys && shared.key[index] != shared.position[number]) ++index;
+      if (index == num_keys) {
+        shared.key[num_keys++] = shared.position[number];
+        selection->key[index] = shared.position[number];
+      }
       selection->key_of_rank[number] = index;
     }
     selection->num_keys = num_keys;

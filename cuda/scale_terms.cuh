@@ -2,9 +2,10 @@
 //
 // The terms of a scale are its elements in row-major order; a chunk is 4 096 of them. Where a scale
 // has runs of elements, a warp owns a chunk of it, and lane l the chunk's terms l, l + 32, ...:
-// reads are coalesced within a run. Where neighbouring elements have different scales (channels on
-// the last axis, groups of one), a block owns a strip, the same chunk of 32 neighbouring scales: a
-// warp reads a row of it, and a thread owns every eighth term of one scale.
+// reads are coalesced within a run, though of one element a lane and not of 16 bytes. Where
+// neighbouring elements have different scales (channels on the last axis, groups of one), a block
+// owns a strip, the same chunk of 32 neighbouring scales: a warp reads a row of it, and a thread
+// owns every eighth term of one scale.
 //
 // Chunks of the same number lie next to each other in the grid, as their elements do in memory
 // where runs are short.

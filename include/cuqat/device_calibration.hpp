@@ -9,6 +9,7 @@
 
 #include "cuqat/calibration.hpp"
 #include "cuqat/device_context.hpp"
+#include "cuqat/device_fake_quant.hpp"
 #include "cuqat/device_observers.hpp"
 #include "cuqat/histogram.hpp"
 #include "cuqat/stream.hpp"
@@ -45,6 +46,18 @@ class DeviceCalibrationCollector {
   /// @throws InvalidArgument for another dtype, a pointer that the device cannot use, a context of
   ///         another device; CudaError where the launch fails.
   void observe(ConstDeviceTensorView batch, const DeviceContext& context, StreamRef stream);
+
+  /// Adds every element of x, and y = fake_quantize(x) in the same read: calibration within a
+  /// training step.
+  /// Shape:  y of the dtype and shape of x, apart from it; clip_mask as in FakeQuantizeExtras, or
+  ///         empty.
+  /// Values: as observe and fake_quantize.
+  /// Order:  on the stream, one kernel.
+  /// Agrees: bit for bit with both.
+  /// @throws as observe and fake_quantize, and for y in memory of x.
+  void observe_and_fake_quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
+                                 DeviceTensorView y, DeviceSpan<std::uint8_t> clip_mask,
+                                 const DeviceContext& context, StreamRef stream);
 
   /// Adds everything that another collector on the same device has observed. Associative and
   /// commutative.

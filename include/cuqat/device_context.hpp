@@ -17,10 +17,11 @@ namespace cuqat {
 class DeviceContext {
  public:
   struct Options {
-    /// Scratch memory, allocated once, for learned_scale_backward and dynamic quantization of
-    /// tensors and channels: learned_scale_workspace_bytes and dynamic_workspace_bytes say how much
-    /// they take. Functions that need more throw instead of allocating. What a grid of blocks needs
-    /// to reduce is allocated besides (59 KB for 132 multiprocessors).
+    /// Scratch memory, allocated once, for learned_scale_backward, dynamic quantization of tensors
+    /// and channels, and percentiles: learned_scale_workspace_bytes, dynamic_workspace_bytes,
+    /// percentile_workspace_bytes and sorted_percentile_workspace_bytes say how much they take.
+    /// Functions that need more throw instead of allocating. What a grid of blocks needs to reduce
+    /// is allocated besides (59 KB for 132 multiprocessors).
     std::size_t workspace_bytes = std::size_t{8} << 20;
     /// Whether functions ask the CUDA runtime if each pointer is one that the device can use.
     /// Without it a host pointer ends in an illegal access.

@@ -5,8 +5,7 @@
 // can be captured in a CUDA graph, which must not outlive the context. Scales and zero points are
 // read from device memory when the work runs; outputs must not overlap them. Tensors, codes and
 // masks may have any alignment, 16 bytes being fastest; scales, zero points and statistics have
-// their type's. Device memory is what cudaMalloc and its kin give, on the context's device, or
-// managed memory.
+// their type's. Device memory is what cudaMalloc and its kin give, on the context's device.
 #pragma once
 
 #include <cstddef>

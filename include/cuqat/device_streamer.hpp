@@ -35,7 +35,7 @@ class DeviceStreamer {
 
   /// The distribution of the batch: a collector as if CalibrationCollector::observe had seen it.
   /// Shape:  bf16 or f16, any shape, in host memory.
-  /// Order:  returns when done.
+  /// Order:  waits until all is counted.
   /// Agrees: bit for bit with the host, for every size of the buffers.
   /// @throws InvalidArgument for f32 and f64, where another device is current; CudaError where a
   ///         call fails.

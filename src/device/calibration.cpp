@@ -3,6 +3,7 @@
 #include <optional>
 #include <source_location>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "calibration/methods.hpp"
@@ -16,6 +17,13 @@ namespace cuqat {
 namespace {
 
 constexpr std::size_t kCountBytes = kNumKeys * sizeof(std::uint64_t);
+
+void check_observed(std::string_view name, DType found, DType observed) {
+  if (found != observed) {
+    detail::throw_invalid(name, to_string(found),
+                          std::string(to_string(observed)) + ", which the collector observes");
+  }
+}
 
 }  // namespace
 
@@ -57,21 +65,26 @@ DeviceSpan<std::uint64_t> DeviceCalibrationCollector::counts() const noexcept {
 
 void DeviceCalibrationCollector::observe(ConstDeviceTensorView batch, const DeviceContext& context,
                                          StreamRef stream) {
-  if (batch.dtype() != dtype()) {
-    detail::throw_invalid("batch.dtype()", to_string(batch.dtype()),
-                          std::string(to_string(dtype())) + ", which the collector observes");
-  }
+  check_observed("batch.dtype()", batch.dtype(), dtype());
   detail::check_device_view("batch", batch, context);
   gpu::launch_key_histogram(dtype(), batch.count(), batch.data(), counts().data(), nullptr,
                             state_->target(context, stream));
 }
 
+void DeviceCalibrationCollector::observe_and_fake_quantize(
+    ConstDeviceTensorView x, const DeviceQuantParams& params, DeviceTensorView y,
+    DeviceSpan<std::uint8_t> clip_mask, const DeviceContext& context, StreamRef stream) {
+  check_observed("x.dtype()", x.dtype(), dtype());
+  const gpu::FakeQuantizeWork work =
+      detail::check_fake_quantize(x, params, y, {clip_mask, {}}, context);
+  detail::check_disjoint({"y", detail::as_plain(y)}, {"x", detail::as_plain(x)});
+  gpu::launch_observe_fake_quantize(work.tensor, work.x, work.y, work.clip_mask, counts().data(),
+                                    state_->target(context, stream));
+}
+
 void DeviceCalibrationCollector::merge(const DeviceCalibrationCollector& other,
                                        const DeviceContext& context, StreamRef stream) {
-  if (other.dtype() != dtype()) {
-    detail::throw_invalid("other.dtype()", to_string(other.dtype()),
-                          std::string(to_string(dtype())) + ", which the collector observes");
-  }
+  check_observed("other.dtype()", other.dtype(), dtype());
   if (other.state_->device != state_->device) {
     detail::throw_invalid("other", "on device " + detail::text(other.state_->device),
                           "on that of the collector, " + detail::text(state_->device));

@@ -141,6 +141,13 @@ DeviceSpan<std::uint64_t> DeviceCalibrationCollector::counts() const noexcept { 
 void DeviceCalibrationCollector::observe(ConstDeviceTensorView, const DeviceContext&, StreamRef) {
   unavailable();
 }
+void DeviceCalibrationCollector::observe_and_fake_quantize(ConstDeviceTensorView,
+                                                           const DeviceQuantParams&,
+                                                           DeviceTensorView,
+                                                           DeviceSpan<std::uint8_t>,
+                                                           const DeviceContext&, StreamRef) {
+  unavailable();
+}
 void DeviceCalibrationCollector::merge(const DeviceCalibrationCollector&, const DeviceContext&,
                                        StreamRef) {
   unavailable();

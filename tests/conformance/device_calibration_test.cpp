@@ -190,6 +190,79 @@ TEST_P(DeviceCalibration, DoesNotDependOnTheCutOrTheOrderOfBatches) {
   EXPECT_EQ(host.save(), whole);
 }
 
+/// In one read: what is counted, the values and the mask, for all that a scale can be for.
+TEST_P(DeviceCalibration, ObservesAndFakeQuantizesAsEachAlone) {
+  struct Case {
+    Shape shape;
+    Granularity granularity;
+  };
+  const Case all[] = {{Shape{0}, {}},
+                      {Shape{1}, {}},
+                      {Shape{77}, {}},
+                      {Shape{40'007}, {}},
+                      {Shape{5, 333}, Granularity::channel(0)},
+                      {Shape{33, 40}, Granularity::channel(1)},
+                      {Shape{9, 100}, Granularity::group(32)}};
+  int number = 0;
+  for (const Case& one : all) {
+    const auto count = static_cast<std::size_t>(one.shape.count());
+    std::vector<double> values = normal(count, 31, 2.0);
+    for (std::size_t i = 5; i < count; i += 41) values[i] = i % 2 == 0 ? 0.0 : std::nan("");
+    const Bytes x = to_bytes(GetParam(), values);
+    for (const Format format : {Format::kInt8, Format::kInt4, Format::kE4M3, Format::kE5M2}) {
+      for (const Rounding rounding : {Rounding::kNearestEven, Rounding::kOriginal}) {
+        if (rounding == Rounding::kOriginal && !is_integer(format)) continue;
+        const bool with_mask = number % 3 != 0;
+        const std::size_t offset = number % 4 == 3 ? 2 : 0;  // bytes
+        set_device_order(number++ % num_device_orders());
+        QuantParams params{{.format = format, .rounding = rounding}, one.granularity, {}, {}};
+        const auto scales = static_cast<std::size_t>(num_scales(one.granularity, one.shape));
+        std::vector<float> scale(scales);
+        for (std::size_t i = 0; i < scales; ++i) {
+          scale[i] = 0.01f + 0.003f * static_cast<float>(i % 17);
+          params.scale.push_back(double{scale[i]});
+        }
+        Bytes expected_y(x.size());
+        std::vector<std::uint8_t> expected_mask(with_mask ? clip_mask_bytes(one.shape.count()) : 0);
+        fake_quantize({x.data(), GetParam(), one.shape}, params,
+                      {expected_y.data(), GetParam(), one.shape}, expected_mask,
+                      {Backend::named("reference"), 1});
+        CalibrationCollector expected(GetParam());
+        expected.observe({x.data(), GetParam(), Shape{one.shape.count()}});
+
+        const DeviceMemory device_scale(scale);
+        DeviceQuantParams device_params{params.quantizer, one.granularity, {}, {}};
+        device_params.scale = {device_scale.as<void>(), DType::kF32,
+                               Shape{static_cast<std::int64_t>(scales)}};
+        const DeviceMemory y(x.size() + offset);
+        const DeviceMemory mask(expected_mask.size());
+        Bytes moved(offset);
+        moved.insert(moved.end(), x.begin(), x.end());
+        const DeviceMemory device_x(moved);
+        DeviceCalibrationCollector collector(GetParam(), context());
+        run_on_device([&] {
+          collector.observe_and_fake_quantize({device_x.as() + offset, GetParam(), one.shape},
+                                              device_params,
+                                              {y.as() + offset, GetParam(), one.shape},
+                                              mask.span<std::uint8_t>(), context(), stream());
+        });
+        const std::string what = "case " + std::to_string(number - 1);
+        ASSERT_EQ(device_fault(), "") << what;
+        const auto found = y.content<std::byte>();
+        EXPECT_EQ(Bytes(found.begin() + static_cast<std::ptrdiff_t>(offset), found.end()),
+                  expected_y)
+            << what;
+        EXPECT_EQ(mask.content<std::uint8_t>(), expected_mask) << what;
+        const CalibrationCollector counted = collector.to_host(context(), stream());
+        if (count > 0) {
+          EXPECT_EQ(counted.save(), expected.save()) << what;
+        }
+        EXPECT_EQ(counted.statistics().count, one.shape.count()) << what;
+      }
+    }
+  }
+}
+
 TEST_P(DeviceCalibration, MergesByAddingCountsAndForgetsByReset) {
   const Bytes a = to_bytes(GetParam(), normal(500, 1, 1.0));
   const Bytes b = to_bytes(GetParam(), normal(700, 2, 9.0));
@@ -320,6 +393,25 @@ TEST_P(DeviceCalibration, RefusesWhatDoesNotFitAndStillWorks) {
   expect_refused([&] { compute({.symmetric = false}, wrong); }, {"scales.zero_point.size()"});
   wrong.zero_point = {scale_.as<std::int32_t>(), 1};
   expect_refused([&] { compute({}, wrong); }, {"scales.scale is ", "scales.zero_point"});
+  const DeviceMemory y(8 * 2);
+  const auto both = [&](ConstDeviceTensorView of, DeviceTensorView to, bool with_scale) {
+    DeviceQuantParams params;
+    if (with_scale) params.scale = scales().scale;
+    collector.observe_and_fake_quantize(of, params, to, {}, context(), stream());
+  };
+  const ConstDeviceTensorView view(x.as<void>(), GetParam(), Shape{8});
+  expect_refused(
+      [&] {
+        both({x.as<void>(), other, Shape{8}}, {y.as<void>(), other, Shape{8}}, true);
+      },
+      {"x.dtype()", to_string(other), to_string(GetParam())});
+  expect_refused([&] { both(view, {x.as<void>(), GetParam(), Shape{8}}, true); }, {"y is ", "x"});
+  expect_refused([&] { both(view, {y.as<void>(), GetParam(), Shape{7}}, true); }, {"y.shape()"});
+  expect_refused(
+      [&] {
+        both(view, {y.as<void>(), GetParam(), Shape{8}}, false);
+      },
+      {"params.scale"});
   const DeviceCalibrationCollector mismatched(other, context());
   expect_refused([&] { collector.merge(mismatched, context(), stream()); }, {"other.dtype()"});
 

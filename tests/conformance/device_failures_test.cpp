@@ -99,6 +99,10 @@ TEST_F(DeviceFailures, EveryCallOfEveryOperationMayFail) {
       },
       [&] { range_scales(ranges.span<const Range>(), {}, true, scales, context(), stream()); },
       [&] { collector.observe(halves, context(), stream()); },
+      [&] {
+        collector.observe_and_fake_quantize(halves, params(), {y_, DType::kF16, Shape{kCount}}, {},
+                                            context(), stream());
+      },
       [&] { collector.compute({.method = CalibMethod::kMinMax}, scales, context(), stream()); },
       [&] { static_cast<void>(collector.to_host(context(), stream())); },
       [&] { collector.reset(context(), stream()); },
@@ -232,6 +236,8 @@ TEST_F(DeviceFailures, AContextIsOfOneDevice) {
   const FakeQuantizeBatch batch(std::span(&item, 1), context());
   DeviceCalibrationCollector collector(DType::kF16, context());
   const ConstDeviceTensorView halves(x_, DType::kF16, Shape{kCount});
+  const DeviceMemory ranges(std::vector<Range>(1));
+  const std::vector<double> percentiles = {99.0};
   const DeviceScales scales{{scale_, DType::kF32, Shape{1}}, {}};
   const std::function<void()> all[] = {
       [&] { fake_quantize(x(), params(), y(), {}, context(), stream()); },
@@ -241,6 +247,18 @@ TEST_F(DeviceFailures, AContextIsOfOneDevice) {
       [&] { const FakeQuantizeBatch other(std::span(&item, 1), context()); },
       [&] { const DeviceCalibrationCollector other(DType::kF16, context()); },
       [&] { collector.observe(halves, context(), stream()); },
+      [&] {
+        percentile_ranges(x(), OrderBy::kValue, percentiles, ranges.span<Range>(), context(),
+                          stream());
+      },
+      [&] {
+        sorted_percentile_ranges(x(), {}, OrderBy::kValue, percentiles, ranges.span<Range>(),
+                                 context(), stream());
+      },
+      [&] {
+        static_cast<void>(sorted_percentile_workspace_bytes(DType::kF32, Shape{9}, {}, context()));
+      },
+      [&] { range_scales(ranges.span<const Range>(), {}, true, scales, context(), stream()); },
       [&] { collector.compute({}, scales, context(), stream()); },
       [&] { static_cast<void>(collector.to_host(context(), stream())); }};
   {
@@ -263,6 +281,19 @@ TEST_F(DeviceFailures, AContextIsOfOneDevice) {
   for (const auto& call : all) call();
   EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
   EXPECT_EQ(simt::fault(), "");
+}
+
+/// Which CUB would take for its own.
+TEST_F(DeviceFailures, AnErrorThatTheApplicationLeftIsNotOurs) {
+  const DeviceMemory ranges(sizeof(Range));
+  const std::vector<double> percentiles = {99.0};
+  void* none = nullptr;
+  simt::fail_call(1);
+  ASSERT_NE(cudaMalloc(&none, 8), cudaSuccess);
+  ASSERT_NE(cudaPeekAtLastError(), cudaSuccess);
+  EXPECT_NO_THROW(sorted_percentile_ranges(x(), {}, OrderBy::kValue, percentiles,
+                                           ranges.span<Range>(), context(), stream()));
+  EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
 }
 
 using DeviceReductionFailures = DeviceReductionFixture;

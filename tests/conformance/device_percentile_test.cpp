@@ -6,8 +6,10 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <iostream>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -198,47 +200,62 @@ TEST_P(DevicePercentile, AsManyAsOneCallMayAskFor) {
   }
 }
 
-/// The rank of the last but one is more than a float counts to.
-TEST_P(DevicePercentile, RanksPast24Bits) {
-  const std::int64_t count = kSanitized ? (1 << 20) + 1 : (1 << 24) + 1;
+/// Ranks that a float does not hold: neighbours have values of their own.
+TEST_P(DevicePercentile, RanksOfMoreElementsThanAFloatCounts) {
+  if (kSanitized) std::cout << "[ sample   ] 2^20 elements: this is a sanitizer build\n";
+  const std::int64_t count = (std::int64_t{1} << (kSanitized ? 20 : 24)) + 16;
+  constexpr std::int64_t kLarge = 16;
   Bytes x = to_bytes(GetParam(), std::vector<double>(static_cast<std::size_t>(count), 1.0));
-  for (std::size_t i = 0; i < 3; ++i) {
-    store_element(GetParam(), x.data(), i * 1000, 2.0 + static_cast<double>(i));
+  for (std::int64_t i = 0; i < kLarge; ++i) {
+    store_element(GetParam(), x.data(), static_cast<std::size_t>(i * 1000),
+                  2.0 + static_cast<double>(i));
   }
   const DeviceMemory memory(x);
   const ConstDeviceTensorView view(memory.as(), GetParam(), Shape{count});
   std::vector<double> percentiles;
   std::vector<RangeBits> expected;
-  for (int from_last = 0; from_last < 4; ++from_last) {
+  for (std::int64_t from_last = 0; from_last < kLarge; ++from_last) {
     percentiles.push_back(100.0 * static_cast<double>(count - from_last) /
                           static_cast<double>(count));
     const std::int64_t rank = percentile_rank(count, percentiles.back());
-    const double a = rank > count - 4 ? static_cast<double>(rank - (count - 4) + 1) : 1.0;
+    const double a = std::max(1.0, static_cast<double>(rank - (count - kLarge) + 2));
     expected.push_back(bits(Range{-a, a}));
-  }
-  if (GetParam() != DType::kF64) {
-    EXPECT_EQ(bits(selected(view, OrderBy::kMagnitude, percentiles, device_under_test().context)),
-              expected);
-    return;
   }
   DeviceContext::Options options;
   options.workspace_bytes =
-      sorted_percentile_workspace_bytes(DType::kF64, Shape{count}, {}, device_under_test().context);
-  EXPECT_EQ(bits(sorted(view, {}, OrderBy::kMagnitude, percentiles, DeviceContext(options))),
-            expected);
+      GetParam() == DType::kF64
+          ? sorted_percentile_workspace_bytes(DType::kF64, Shape{count}, {},
+                                              device_under_test().context)
+          : percentile_workspace_bytes(GetParam(), OrderBy::kMagnitude, percentiles.size());
+  const DeviceContext context(options);
+  EXPECT_EQ(
+      bits(GetParam() == DType::kF64 ? sorted(view, {}, OrderBy::kMagnitude, percentiles, context)
+                                     : selected(view, OrderBy::kMagnitude, percentiles, context)),
+      expected);
 }
 
 /// Of each scale, whether CUB is called for each of them (few) or once for all.
 TEST_P(DevicePercentile, SortingTakesEveryGranularity) {
   Random random(21);
   const std::vector<std::pair<Shape, Granularity>> cases = {
-      {Shape{5, 7, 11}, Granularity::channel(0)},  {Shape{5, 7, 11}, Granularity::channel(1)},
-      {Shape{5, 7, 11}, Granularity::channel(-1)}, {Shape{3, 300}, Granularity::channel(1)},
-      {Shape{300, 3}, Granularity::channel(0)},    {Shape{2, 300, 2}, Granularity::channel(1)},
-      {Shape{3, 70}, Granularity::group(32)},      {Shape{150, 70}, Granularity::group(32)},
-      {Shape{4, 64}, Granularity::group(100)},     {Shape{1, 1}, Granularity::channel(0)},
-      {Shape{0, 4}, Granularity::channel(1)},      {Shape{0, 4}, Granularity::group(2)},
-      {Shape{2, 3, 64}, Granularity::group(64)}};
+      {Shape{5, 7, 11}, Granularity::channel(0)},
+      {Shape{5, 7, 11}, Granularity::channel(1)},
+      {Shape{5, 7, 11}, Granularity::channel(-1)},
+      {Shape{3, 300}, Granularity::channel(1)},
+      {Shape{300, 3}, Granularity::channel(0)},
+      {Shape{2, 300, 2}, Granularity::channel(1)},
+      {Shape{3, 70}, Granularity::group(32)},
+      {Shape{150, 70}, Granularity::group(32)},
+      {Shape{4, 64}, Granularity::group(100)},
+      {Shape{1, 1}, Granularity::channel(0)},
+      {Shape{0, 4}, Granularity::channel(1)},
+      {Shape{0, 4}, Granularity::group(2)},
+      {Shape{2, 3, 64}, Granularity::group(64)},
+      // Fewer scales than multiprocessors, of even and of odd lengths.
+      {Shape{1, 33}, Granularity::group(32)},
+      {Shape{2, 5}, Granularity::channel(0)},
+      {Shape{3, 7}, Granularity::channel(1)},
+      {Shape{1, 40000}, Granularity::group(32768)}};
   const std::vector<double> percentiles = {99.0, 50.0};
   int number = 0;
   for (const auto& [shape, granularity] : cases) {
@@ -371,24 +388,59 @@ TEST_F(DevicePercentileArguments, AreNamedAndLeaveTheContextUsable) {
 
 /// What they say is enough, and one byte less is not.
 TEST_F(DevicePercentileArguments, WorkspaceIsAsSaid) {
-  for (const bool by_sorting : {false, true}) {
-    const std::size_t bytes =
-        by_sorting ? sorted_percentile_workspace_bytes(DType::kF32, Shape{kCount}, {}, context())
-                   : percentile_workspace_bytes(DType::kF32, OrderBy::kMagnitude, 2);
-    DeviceContext::Options options;
-    options.workspace_bytes = bytes - 1;
-    const DeviceContext narrow(options);
-    expect_refused(
-        [&] {
-          by_sorting ? sort(x(), kTwo, result(), narrow) : select(x(), kTwo, result(), narrow);
-        },
-        {"context.workspace_bytes()", std::to_string(bytes)});
-    options.workspace_bytes = bytes;
-    const DeviceContext enough(options);
-    by_sorting ? sort(x(), kTwo, result(), enough) : select(x(), kTwo, result(), enough);
-    ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess) << device_fault();
-    EXPECT_EQ(bits(result_.content<Range>()), bits({Range{-1.0, 1.0}, Range{-1.0, 1.0}}));
+  struct Call {
+    std::size_t bytes;
+    std::function<void(const DeviceContext&)> run;
+  };
+  std::vector<Call> calls;
+  std::vector<std::unique_ptr<DeviceMemory>> results;
+  for (const OrderBy order : kOrders) {
+    for (const std::size_t n : {1u, 2u, 16u}) {
+      results.push_back(std::make_unique<DeviceMemory>(n * sizeof(Range)));
+      const auto to = results.back()->span<Range>();
+      calls.push_back({percentile_workspace_bytes(DType::kF32, order, n),
+                       [this, order, n, to](const DeviceContext& narrow) {
+                         percentile_ranges(x(), order, std::vector<double>(n, 50.0), to, narrow,
+                                           stream());
+                       }});
+    }
   }
+  for (const Granularity& granularity : {Granularity::tensor(), Granularity::channel(0)}) {
+    const Shape shape{granularity.kind == Granularity::Kind::kTensor ? 1 : 333, 3};
+    const auto scales = static_cast<std::size_t>(num_scales(granularity, shape));
+    results.push_back(std::make_unique<DeviceMemory>(scales * sizeof(Range)));
+    const auto to = results.back()->span<Range>();
+    calls.push_back({sorted_percentile_workspace_bytes(DType::kF16, shape, granularity, context()),
+                     [this, granularity, shape, to](const DeviceContext& narrow) {
+                       sorted_percentile_ranges({x_, DType::kF16, shape}, granularity,
+                                                OrderBy::kValue, std::vector<double>{50.0}, to,
+                                                narrow, stream());
+                     }});
+  }
+  for (const Call& call : calls) {
+    DeviceContext::Options options;
+    options.workspace_bytes = call.bytes - 1;
+    const DeviceContext narrow(options);
+    expect_refused([&] { call.run(narrow); },
+                   {"context.workspace_bytes()", std::to_string(call.bytes)});
+    options.workspace_bytes = call.bytes;  // where AddressSanitizer sees the end of
+    const DeviceContext enough(options);
+    call.run(enough);
+    ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess) << device_fault();
+  }
+}
+
+/// Selection clears two tables, counts, selects, counts again and selects again.
+TEST_F(DevicePercentileArguments, SelectionIsAFewKernels) {
+  const Enqueued of_f32 = enqueued_by([&] { select(x(), kTwo, result(), context()); });
+  EXPECT_EQ(of_f32.kernels, 4);
+  EXPECT_EQ(of_f32.others, 2);
+  const Enqueued of_f16 = enqueued_by([&] {
+    select({x_, DType::kF16, Shape{100}}, kTwo, result(), context());
+  });
+  EXPECT_EQ(of_f16.kernels, 2);
+  EXPECT_EQ(of_f16.others, 1);
+  ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess) << device_fault();
 }
 
 TEST_F(DevicePercentileArguments, BothWaysCanBeCaptured) {
@@ -397,13 +449,14 @@ TEST_F(DevicePercentileArguments, BothWaysCanBeCaptured) {
       by_sorting ? sort(x(), kTwo, result(), context()) : select(x(), kTwo, result(), context());
     };
     const CapturedGraph graph(run, device_under_test().stream);
-    const std::vector<Range> before(2);
-    for (int repeat = 0; repeat < 2; ++repeat) {
-      ASSERT_EQ(cudaMemcpy(result_.as(), before.data(), sizeof(Range) * 2, cudaMemcpyHostToDevice),
+    for (const float value : {3.0f, 0.5f}) {
+      const std::vector<float> other(kCount, value);
+      ASSERT_EQ(cudaMemcpy(x_, other.data(), kCount * sizeof(float), cudaMemcpyHostToDevice),
                 cudaSuccess);
       ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
       graph.run();
-      EXPECT_EQ(bits(result_.content<Range>()), bits({Range{-1.0, 1.0}, Range{-1.0, 1.0}}));
+      const Range expected{-double{value}, double{value}};
+      EXPECT_EQ(bits(result_.content<Range>()), bits({expected, expected}));
     }
   }
 }

@@ -51,6 +51,7 @@ BYTES_AN_ELEMENT = {
     "minmax_finalist_kernel": "few: a thread",
     "minmax_scales_kernel": "few: a thread a scale",
     "moving_average_kernel": "few: a thread a scale",
+    "observe_fake_quantize_kernel": "4; with mask 4 1/8",
     "percentile_finalist_kernel": "few: a thread",
     "plan_round_kernel": "the candidates",
     "quantization_error_kernel": "2",
@@ -84,13 +85,14 @@ OTHER_WARPS = {
     "entropy_divergence_kernel": 2,
     "key_histogram_kernel": 32,
     "minmax_finalist_kernel": 1,
+    "observe_fake_quantize_kernel": 16,
     "percentile_finalist_kernel": 1,
     "select_keys_kernel": 32,
     "select_low_kernel": 32,
     "signed_entropy_bins_kernel": 32,
 }
 # Shared memory that the launch asks for leaves room for one block.
-ONE_BLOCK = {"key_histogram_kernel"}
+ONE_BLOCK = {"key_histogram_kernel", "observe_fake_quantize_kernel"}
 
 
 def without_parameters(function: str) -> str:

@@ -1,6 +1,7 @@
 // Stands in front of CUB's header: as much of it as cuqat uses. One thread sorts all segments, so
 // that what CUB promises is there to be relied on, and what it does not promise is not:
 // - without memory it only says how much it takes, and less than that is an error;
+// - an error that earlier work has left is taken for its own;
 // - the temporary memory and the buffer that does not hold the result are overwritten;
 // - which of the two buffers holds it depends on the number of items.
 #pragma once
@@ -51,7 +52,8 @@ cudaError_t sort_segments(void* temporary, std::size_t& temporary_bytes,
                           cub::DoubleBuffer<KeyT>& keys, std::int64_t num_items,
                           std::int64_t num_segments, BeginsT begins, EndsT ends, int begin_bit,
                           int end_bit, cudaStream_t stream) {
-  const std::size_t needed = 257 + static_cast<std::size_t>(num_segments) * 8;
+  const std::size_t needed = 257 + static_cast<std::size_t>(num_items);
+  if (cudaPeekAtLastError() != cudaSuccess) return cudaGetLastError();
   if (temporary == nullptr) {
     temporary_bytes = needed;
     return cudaSuccess;
