@@ -76,7 +76,7 @@ TEST_F(DeviceRepeat, GivesTheSameBitsInEveryRunAndOrder) {
   set_device_order(0);
 }
 
-/// Contexts share nothing, so their work may overlap..
+/// Contexts share nothing, so their work may overlap.
 TEST_F(DeviceRepeat, GivesTheSameBitsOnTwoStreamsAtOnce) {
   std::vector<DeviceUnderTest> devices;
   for (int i = 0; i < 2; ++i) {

@@ -181,7 +181,7 @@ void run_fake_quantize(const ScaledTensor& tensor, const void* x, void* y,
   DeviceCopy device_y(y, tensor_bytes(tensor));
   const DeviceCopy& device_x = x == y ? device_y : own_x;
   DeviceCopy device_mask(clip_mask, mask_bytes);
-  // The same code for every granularity: once is enough.
+  // How scales are held does not matter to statistics: DeviceColumn sees the other ways.
   const bool with_statistics = tensor.granularity.kind == Granularity::Kind::kTensor;
   const Statistics expected = cuqat::statistics(ConstTensorView(x, tensor.dtype, tensor.shape),
                                                 {Backend::named("reference"), 1});

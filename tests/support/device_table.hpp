@@ -7,10 +7,9 @@
 
 namespace cuqat::test {
 
-/// quantize, also transposed, dequantize, fake_quantize, all gradients, and statistics; the other
-/// entries are null. fake_quantize of whole tensors also asks for the statistics of x, and fails
-/// the test where they are not the reference's. Gradients of learned scales take 1 / sqrt(N * qmax)
-/// for each scale.
+/// What there is on the device; other entries are null. fake_quantize of whole tensors also asks
+/// for the statistics of x, and fails the test where they are not the reference's. Gradients of
+/// learned scales take 1 / sqrt(N * qmax) for each scale.
 Table device_table();
 
 }  // namespace cuqat::test
