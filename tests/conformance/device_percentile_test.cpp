@@ -449,7 +449,7 @@ TEST_F(DevicePercentileArguments, BothWaysCanBeCaptured) {
       by_sorting ? sort(x(), kTwo, result(), context()) : select(x(), kTwo, result(), context());
     };
     const CapturedGraph graph(run, device_under_test().stream);
-    for (const float value : {3.0f, 0.5f}) {
+    for (const float value : {3.1f, 0.3f}) {  // of other lower halves
       const std::vector<float> other(kCount, value);
       ASSERT_EQ(cudaMemcpy(x_, other.data(), kCount * sizeof(float), cudaMemcpyHostToDevice),
                 cudaSuccess);

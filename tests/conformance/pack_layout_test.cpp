@@ -5,8 +5,11 @@
 #include <vector>
 
 #include "cuqat/format.hpp"
+#include "dispatch.hpp"
+#include "dynamic_quantize.cuh"
 #include "pack.cuh"
 #include "scale_map.cuh"
+#include "scale_terms.cuh"
 #include "support/random.hpp"
 
 namespace cuqat::test {
@@ -130,6 +133,95 @@ TEST(ScaleCursor, FindsTheScalesOfElementsPast32Bits) {
   for (const std::int64_t first : {row - 20, 2 * row - 20, row / 1000 - 5, kPast32}) {
     expect_scales(groups, scale, first);
   }
+}
+
+/// Where the groups of a tensor of more than 2^32 elements lie.
+TEST(GroupLayout, SpansGroupsPastWhat32BitsCount) {
+  constexpr std::int64_t kRow = 1000;
+  constexpr std::int64_t kGroup = 128;
+  constexpr std::int64_t kPerRow = 8;  // the last has 104
+  const std::int64_t rows = kPast32 / kRow + 1;
+  const gpu::GroupLayout layout{kRow, kGroup, kPerRow, rows * kPerRow, Divider(kPerRow)};
+  for (std::int64_t row = rows - 3; row < rows; ++row) {
+    for (std::int64_t i = 0; i < kPerRow; ++i) {
+      const auto span = layout.span(row * kPerRow + i);
+      EXPECT_EQ(span.first, row * kRow + i * kGroup);
+      EXPECT_EQ(span.length, i == kPerRow - 1 ? kRow - i * kGroup : kGroup);
+      const PackSpan second = span.pack(1);
+      EXPECT_EQ(second.first, span.first + 8);
+    }
+  }
+  EXPECT_EQ(layout.span(rows * kPerRow).length, 0);
+}
+
+gpu::ScaleTerms terms_of(const Shape& shape, const Granularity& granularity, std::int64_t scales) {
+  gpu::DeviceScaledTensor tensor{};
+  tensor.dtype = DType::kBF16;
+  tensor.shape = shape;
+  tensor.granularity = granularity;
+  tensor.num_scales = scales;
+  return gpu::scale_terms(tensor);
+}
+
+/// The only thread of the last block of the grid.
+class LastBlock {
+ public:
+  explicit LastBlock(std::int64_t num_items, unsigned num_threads, unsigned thread)
+      : before_(simt::builtins) {
+    simt::builtins.thread = {thread, 0, 0};
+    simt::builtins.block = {static_cast<unsigned>(num_items - 1), 0, 0};
+    simt::builtins.block_extent = dim3(num_threads);
+    simt::builtins.grid_extent = dim3(static_cast<unsigned>(num_items));
+  }
+  ~LastBlock() { simt::builtins = before_; }
+  LastBlock(const LastBlock&) = delete;
+  LastBlock& operator=(const LastBlock&) = delete;
+
+ private:
+  simt::Builtins before_;
+};
+
+/// The last chunk of the last channel of [70 000, 70 000], by rows.
+TEST(ScaleTerms, ChunksLieWhere32BitsDoNotCount) {
+  constexpr std::int64_t kSide = 70'000;
+  const gpu::ScaleTerms terms = terms_of({kSide, kSide}, Granularity::channel(0), kSide);
+  ASSERT_FALSE(terms.by_strips);
+  ASSERT_EQ(terms.chunks_per_scale, (kSide + 4095) / 4096);
+  int found = 0;
+  const LastBlock block(terms.num_parts * terms.chunks_per_scale, 32, 5);
+  gpu::for_each_chunk(terms, [&](const gpu::ScaleChunk& chunk) {
+    ++found;
+    EXPECT_EQ(chunk.scale, kSide - 1);
+    EXPECT_EQ(chunk.number, terms.chunks_per_scale - 1);
+    EXPECT_EQ(chunk.first_element, (kSide - 1) * kSide);
+    EXPECT_EQ(chunk.length, kSide % 4096);
+    gpu::ChunkCursor cursor(terms, chunk);
+    EXPECT_EQ(cursor.element(), (kSide - 1) * kSide + chunk.number * 4096 + 5);
+    cursor.advance();
+    EXPECT_EQ(cursor.element(), (kSide - 1) * kSide + chunk.number * 4096 + 37);
+  });
+  EXPECT_EQ(found, 1);
+}
+
+/// The same by columns.
+TEST(ScaleTerms, StripsLieWhere32BitsDoNotCount) {
+  constexpr std::int64_t kSide = 70'000;
+  const gpu::ScaleTerms terms = terms_of({kSide, kSide}, Granularity::channel(1), kSide);
+  ASSERT_TRUE(terms.by_strips);
+  int found = 0;
+  const LastBlock block(terms.num_parts * terms.chunks_per_scale, 256, 3 * 32 + 7);
+  gpu::for_each_strip(terms, [&](const gpu::StripColumn& column) {
+    ++found;
+    const std::int64_t first_row = (terms.chunks_per_scale - 1) * 4096;
+    EXPECT_EQ(column.chunk, terms.chunks_per_scale - 1);
+    EXPECT_EQ(column.scale, (kSide - 1) / 32 * 32 + 7);
+    EXPECT_EQ(column.first_element, (first_row + 3) * kSide + column.scale);
+    EXPECT_EQ(column.num_rows, kSide % 4096);
+    gpu::StepCursor cursor(terms, column);
+    cursor.advance();
+    EXPECT_EQ(cursor.element(), (first_row + 11) * kSide + column.scale);
+  });
+  EXPECT_EQ(found, 1);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 """Plants faults in the device code, one at a time, and expects a test to fail for each.
 
 Usage: mutants.py SOURCE_FOLDER SCRATCH_FOLDER [NAME...]
+       mutants.py --texts SOURCE_FOLDER   only says whether each could be planted
 
 What the tests are worth: each fault is one that a kernel is easily written with, and a test that
 runs on the executor of tests/simt must see it. One that survives is a hole in the tests.
@@ -65,6 +66,13 @@ MUTANTS = [
     Mutant("the packs left of one round only", "cuda/for_each_pack.cuh",
            "if (!is_whole(0) || !is_whole(kInFlight - 1)) {", "if (!is_whole(0)) {",
            "ScaledOperations/Device.*/fake_quantize_int8_F32_tensor"),
+    Mutant("a group's place as an int", "cuda/dynamic_quantize.cuh",
+           "return {row * row_length + in_row, left <",
+           "return {static_cast<int>(row * row_length + in_row), left <", "GroupLayout.*"),
+    Mutant("a strip's place as an int", "cuda/scale_terms.cuh",
+           "(first_row + phase) * terms.map.row_length + scale, phase,",
+           "static_cast<int>((first_row + phase) * terms.map.row_length + scale), phase,",
+           "ScaleTerms.*"),
     Mutant("a row's number from 32 bits", "cuda/scale_map.cuh", "row = map.by_row(element);",
            "row = map.by_row(static_cast<unsigned>(element));", "ScaleCursor.*"),
     Mutant("4096 zeros of a chunk counted as none", "cuda/scale_statistics.cuh",
@@ -103,7 +111,7 @@ MUTANTS = [
            "typename Place, typename Body>\n  __device__ void for_each(const Place& place",
            "bool are_prepared() const { return true; }\n\n  template <int kUnrolled, "
            "typename Place, typename Body>\n  __device__ void for_each(const Place& place",
-           "DeviceErrors.AScaleOfZero*"),
+           AGREE + "*_tensor"),
     # Lanes and blocks.
     Mutant("a mask without the last lane", "cuda/warp.cuh", "0xffff'ffffu", "0x7fff'ffffu",
            "All/DeviceDynamic.*/int8_F32"),
@@ -131,7 +139,7 @@ MUTANTS = [
            "if constexpr (kWithStatistics) seen.add(span, pack);", "", AGREE + "quantize_int8_F32_tensor"),
     # Calibration.
     Mutant("full counters not flushed", "cuda/key_histogram.cuh",
-           "window.flush(counts, !is_last);", "if (is_last) window.flush(counts, false);",
+           "window_.flush(totals_, !is_last);", "if (is_last) window_.flush(totals_, false);",
            "EveryType/DeviceHistogram.CountsMore*"),
     Mutant("no barrier before windows are flushed", "cuda/key_histogram.cuh",
            "bool only_high) const {\n    __syncthreads();\n", "bool only_high) const {\n",
@@ -140,7 +148,7 @@ MUTANTS = [
            "(key >> 15) * kFromPositiveToNegative", "0 * kFromPositiveToNegative",
            "EveryType/DeviceHistogram.CountsKeys*"),
     Mutant("the last run outside the window forgotten", "cuda/key_histogram.cuh",
-           "  run.flush(counts);\n  add_if_any", "  add_if_any",
+           "    run_.flush(totals_);\n    add_if_any", "    add_if_any",
            "EveryType/DeviceHistogram.CountsKeys*"),
     Mutant("sums of the runs before left out", "cuda/distribution.cuh",
            "shared.sum_of_run[i / kRun] + distribution", "distribution",
@@ -155,6 +163,24 @@ MUTANTS = [
     Mutant("the run of a code one value short", "cuda/clipping_search.cuh",
            "ladder.code(x) > code", "ladder.code(x) >= code",
            "SixteenBits/DeviceCalibration.Gives*/BF16"),
+    Mutant("ranks of 32 bits", "cuda/percentile.cuh",
+           "return static_cast<unsigned long long>(rank);", "return static_cast<unsigned>(rank);",
+           "PercentileCounts.*"),
+    Mutant("lower halves of the run before counted again", "cuda/percentile.cu",
+           "    clear(memory.low_counts, static_cast<std::size_t>(ranks) * "
+           "SelectionScratch::kLowBytes, target);\n", "", "DevicePercentileArguments.BothWays*"),
+    Mutant("the keys of a shorter group left in the other buffer", "cuda/percentile.cu",
+           "if (now == sorted) continue;", "continue;", "EveryType/DevicePercentile.Sorting*"),
+    Mutant("values of a step not observed", "cuda/observe_fake_quantize.cuh",
+           "fake_quantize_packs<true, ", "fake_quantize_packs<false, ",
+           "SixteenBits/DeviceCalibration.Observes*"),
+    # Arguments.
+    Mutant("codes that may be anywhere", "src/device/fake_quant.cpp",
+           "  detail::check_device_codes(codes, y.count(), params.quantizer.format, layout, "
+           "context);\n", "", "DeviceChecks.*"),
+    Mutant("values over the codes that they are read from", "src/device/fake_quant.cpp",
+           '{{"codes", as_plain(codes)},\n                                             '
+           "detail::scale_region(params)", "{detail::scale_region(params)", "DeviceChecks.*"),
     Mutant("steps before the newest forgotten", "cuda/observers.cuh", "step != slot && past",
            "step > slot && past", "DeviceObservers.*"),
 ]
@@ -247,7 +273,16 @@ def outcome(copy: Copy, mutant: Mutant) -> str:
         file.write_text(text)
 
 
+def check_texts(source: pathlib.Path) -> None:
+    wrong = [f"{mutant.name}: its text is {count} times in {mutant.file}" for mutant in MUTANTS
+             if (count := (source / mutant.file).read_text().count(mutant.old)) != 1]
+    print(f"{len(MUTANTS) - len(wrong)} of {len(MUTANTS)} mutants can be planted", *wrong, sep="\n")
+    sys.exit(bool(wrong))
+
+
 def main() -> None:
+    if sys.argv[1] == "--texts":
+        check_texts(pathlib.Path(sys.argv[2]))
     source, scratch = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
     wanted = sys.argv[3:]
     unknown = set(wanted) - {mutant.name for mutant in MUTANTS}
