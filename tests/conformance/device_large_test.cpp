@@ -3,11 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "cuqat/device_fake_quant.hpp"
+#include "cuqat/device_percentile.hpp"
 #include "cuqat/device_statistics.hpp"
 #include "support/device_memory.hpp"
 #include "support/device_orders.hpp"
@@ -197,6 +201,94 @@ TEST_P(DeviceLarge, TensorHasEveryElementInItsStatisticsAndErrors) {
   });
   EXPECT_EQ(result_.content<Statistics>().front(), expected_statistics());
   EXPECT_EQ(error.content<QuantizationError>().front(), expected_error());
+}
+
+TEST_P(DeviceLarge, CodesAreDequantizedToTheirEnd) {
+  const auto num_codes = static_cast<std::size_t>(count());
+  const std::string why_not = too_little_memory(tensor_bytes() + num_codes);
+  if (!why_not.empty()) GTEST_SKIP() << why_not;
+  std::vector<std::uint8_t> codes(static_cast<std::size_t>(kMaskPeriod));
+  quantize(host_period(), params(), codes, CodeLayout::kBytes);
+  Bytes y(period().size());
+  dequantize(codes, params(), TensorView(y.data(), DType::kBF16, Shape{kMaskPeriod}),
+             CodeLayout::kBytes);
+
+  const DeviceMemory memory(tensor_bytes());
+  const DeviceMemory device_codes(num_codes);
+  repeat(device_codes.as(), device_codes.size_bytes(), bytes_of(codes));
+  run_on_device([&] {
+    dequantize({device_codes.as<const std::uint8_t>(), count()}, device_params_,
+               {memory.as(), DType::kBF16, Shape{count()}}, CodeLayout::kBytes, device_.context,
+               device_.stream);
+  });
+  expect_repeats(memory, y, "y");
+}
+
+/// From the mask, which repeats too, and from x.
+TEST_P(DeviceLarge, GradientIsClippedToItsEnd) {
+  const std::size_t mask_bytes = clip_mask_bytes(count());
+  const std::string why_not = too_little_memory(2 * tensor_bytes() + mask_bytes);
+  if (!why_not.empty()) GTEST_SKIP() << why_not;
+  Bytes y(period().size());
+  std::vector<std::uint8_t> mask(static_cast<std::size_t>(kPeriod));
+  fake_quantize(host_period(), params(), TensorView(y.data(), DType::kBF16, Shape{kMaskPeriod}),
+                mask);
+  Bytes dx(period().size());
+  fake_quantize_backward(host_period(), mask,
+                         TensorView(dx.data(), DType::kBF16, Shape{kMaskPeriod}));
+
+  const DeviceMemory memory(tensor_bytes());
+  const DeviceMemory other(tensor_bytes());
+  const DeviceMemory device_mask(mask_bytes);
+  repeat(memory.as(), memory.size_bytes(), period());
+  repeat(device_mask.as(), device_mask.size_bytes(), bytes_of(mask));
+  const DeviceTensorView dy(memory.as(), DType::kBF16, Shape{count()});
+  const DeviceTensorView apart(other.as(), DType::kBF16, Shape{count()});
+  const DeviceSpan<const std::uint8_t> clipped(device_mask.as<const std::uint8_t>(),
+                                               static_cast<std::int64_t>(mask_bytes));
+  run_on_device(
+      [&] { fake_quantize_backward(dy, clipped, apart, device_.context, device_.stream); });
+  expect_repeats(other, dx, "dx apart from dy");
+  run_on_device([&] {
+    fake_quantize_backward(dy, dy, device_params_, apart, device_.context, device_.stream);
+  });
+  expect_repeats(other, dx, "dx from x");
+  run_on_device([&] { fake_quantize_backward(dy, clipped, dy, device_.context, device_.stream); });
+  expect_repeats(memory, dx, "dx over dy");
+}
+
+TEST_P(DeviceLarge, TensorHasItsPercentiles) {
+  const std::string why_not = too_little_memory(tensor_bytes());
+  if (!why_not.empty()) GTEST_SKIP() << why_not;
+  std::map<double, std::int64_t> often;
+  std::int64_t finite = 0;
+  const std::vector<double> values = to_doubles(DType::kBF16, period());
+  for (std::int64_t i = 0; i < kPeriod; ++i) {
+    const double value = values[static_cast<std::size_t>(i)];
+    if (!std::isfinite(value)) continue;
+    const std::int64_t times = count() / kPeriod + (i < count() % kPeriod ? 1 : 0);
+    often[value] += times;
+    finite += times;
+  }
+  const std::vector<double> percentiles = {50.0, 99.9, 99.99999, 100.0};
+  std::vector<Range> expected;
+  const auto of_rank = [&](std::int64_t rank) {
+    auto at = often.begin();
+    for (; rank >= at->second; ++at) rank -= at->second;
+    return at->first;
+  };
+  for (const double p : percentiles) {
+    const RankPair ranks = two_sided_percentile_ranks(finite, p);
+    expected.push_back({of_rank(ranks.low), of_rank(ranks.high)});
+  }
+  const DeviceMemory memory(tensor_bytes());
+  const DeviceMemory found(percentiles.size() * sizeof(Range));
+  repeat(memory.as(), memory.size_bytes(), period());
+  run_on_device([&] {
+    percentile_ranges({memory.as(), DType::kBF16, Shape{count()}}, OrderBy::kValue, percentiles,
+                      found.span<Range>(), device_.context, device_.stream);
+  });
+  EXPECT_EQ(found.content<Range>(), expected);
 }
 
 INSTANTIATE_TEST_SUITE_P(AroundTwoTo31, DeviceLarge, testing::Values(-1, 0, 1, 17),
