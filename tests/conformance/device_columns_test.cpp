@@ -93,5 +93,43 @@ TEST(DeviceColumn, OneOfThemMayHaveAnyScale) {
   EXPECT_EQ(seen.content<Statistics>().front(), statistics(x, {Backend::named("reference"), 1}));
 }
 
+/// One scale for all, from the least number to the largest: of most of these the reciprocal, or
+/// what a quotient is corrected by, is no normal number.
+TEST(DeviceTensorScale, MayBeAnyNumber) {
+  const Shape shape{2051};
+  Random random(6);
+  int order = 0;
+  for (const double wanted : {1e-45, 1e-40, 1.2e-38, 0x1p-100, 0x1p-71, 0x1p71, 0x1p100, 3e38}) {
+    const auto scale = static_cast<float>(wanted);
+    std::vector<float> x(static_cast<std::size_t>(shape.count()));
+    for (float& value : x) value = static_cast<float>(random.normal() * 20.0 * double{scale});
+    for (std::size_t i = 0; i < x.size(); i += 5) x[i] = i % 2 == 0 ? 0.0f : -0.0f;
+    for (std::size_t i = 3; i < x.size(); i += 25) x[i] = static_cast<float>(random.normal());
+    for (const Format format : kFormats) {
+      set_device_order(order++ % num_device_orders());
+      QuantParams params;
+      params.quantizer.format = format;
+      params.scale = {double{scale}};
+      std::vector<float> expected(x.size());
+      fake_quantize({x.data(), shape}, params, {expected.data(), shape}, {},
+                    {Backend::named("reference"), 1});
+      const DeviceMemory device_x(x);
+      const DeviceMemory y(x.size() * sizeof(float));
+      const DeviceMemory device_scale(std::vector<float>{scale});
+      DeviceQuantParams on_device;
+      on_device.quantizer = params.quantizer;
+      on_device.scale = {device_scale.as<float>(), DType::kF32, Shape{1}};
+      run_on_device([&] {
+        fake_quantize({device_x.as<float>(), DType::kF32, shape}, on_device,
+                      {y.as<float>(), DType::kF32, shape}, {}, device_under_test().context,
+                      device_under_test().stream);
+      });
+      EXPECT_EQ(bytes_of(y.content<float>()), bytes_of(expected))
+          << scale << ' ' << to_string(format);
+    }
+  }
+  EXPECT_EQ(device_fault(), "");
+}
+
 }  // namespace
 }  // namespace cuqat::test

@@ -99,8 +99,8 @@ MUTANTS = [
     Mutant("a bound rounded up", "cuda/pack_numbers.cuh",
            "    if (scalar::load_compute(nearest) > largest) --pattern;\n", "", "PackNumbers/*"),
     Mutant("elements whose quotient overflows", "include/cuqat/scalar/shared_divisor.hpp",
-           "kLargestQuotient = 0x1p126f", "kLargestQuotient = 0x1p128f",
-           AGREE + "fake_quantize_int8_F32_*"),
+           "kLargestQuotient = 0x1p126f", "kLargestQuotient = __builtin_inff()",
+           AGREE + "fake_quantize_*_F32_tensor:DeviceTensorScale.*"),
     Mutant("codes that overflow made finite", "include/cuqat/scalar/prepared_scale.hpp",
            "return quantizer.saturate ?", "return true ?", AGREE + "quantize_e4m3_*"),
     Mutant("the bound of the largest scale", "cuda/pack_scales.cuh",
@@ -111,7 +111,7 @@ MUTANTS = [
            "typename Place, typename Body>\n  __device__ void for_each(const Place& place",
            "bool are_prepared() const { return true; }\n\n  template <int kUnrolled, "
            "typename Place, typename Body>\n  __device__ void for_each(const Place& place",
-           AGREE + "*_tensor"),
+           "DeviceTensorScale.*"),
     # Lanes and blocks.
     Mutant("a mask without the last lane", "cuda/warp.cuh", "0xffff'ffffu", "0x7fff'ffffu",
            "All/DeviceDynamic.*/int8_F32"),

@@ -31,18 +31,19 @@ struct DoubleBuffer {
 
 namespace simt {
 
+/// The sorted keys are left in `from` where the result is there, else in `to`.
 template <typename KeyT, typename BeginsT, typename EndsT>
-void sort_segments_kernel(KeyT* from, KeyT* to, std::int64_t num_items, std::int64_t num_segments,
-                          BeginsT begins, EndsT ends, KeyT mask, unsigned char* temporary,
-                          std::size_t temporary_bytes) {
-  for (std::int64_t i = 0; i < num_items; ++i) to[i] = from[i];
+void sort_segments_kernel(KeyT* from, KeyT* to, bool result_is_there, std::int64_t num_items,
+                          std::int64_t num_segments, BeginsT begins, EndsT ends, KeyT mask,
+                          unsigned char* temporary, std::size_t temporary_bytes) {
+  KeyT* const result = result_is_there ? from : to;
+  KeyT* const other = result_is_there ? to : from;
+  for (std::int64_t i = 0; i < num_items; ++i) result[i] = from[i];
   for (std::int64_t segment = 0; segment < num_segments; ++segment) {
-    std::sort(to + begins[segment], to + ends[segment],
+    std::sort(result + begins[segment], result + ends[segment],
               [mask](KeyT a, KeyT b) { return (a & mask) < (b & mask); });
   }
-  if (to != from) {
-    for (std::int64_t i = 0; i < num_items; ++i) from[i] = static_cast<KeyT>(0x5a5a5a5a);
-  }
+  for (std::int64_t i = 0; i < num_items; ++i) other[i] = static_cast<KeyT>(0x5a5a5a5a);
   for (std::size_t i = 0; i < temporary_bytes; ++i) temporary[i] = 0xa5;
 }
 
@@ -65,18 +66,15 @@ cudaError_t sort_segments(void* temporary, std::size_t& temporary_bytes,
       static_cast<KeyT>(end_bit >= kAllBits ? ~KeyT{0} : (KeyT{1} << end_bit) - KeyT{1});
   KeyT* const from = keys.Current();
   KeyT* const to = keys.Alternate();
-  keys.selector ^= 1;
+  const bool result_is_there = num_items % 2 != 0;
+  if (!result_is_there) keys.selector ^= 1;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(1);
   config.blockDim = dim3(1);
   config.stream = stream;
-  const cudaError_t status = cudaLaunchKernelEx(
-      &config, &sort_segments_kernel<KeyT, BeginsT, EndsT>, from, to, num_items, num_segments,
-      begins, ends, mask, static_cast<unsigned char*>(temporary), temporary_bytes);
-  if (num_items % 2 == 0 || status != cudaSuccess) return status;
-  keys.selector ^= 1;
-  return cudaMemcpyAsync(from, to, static_cast<std::size_t>(num_items) * sizeof(KeyT),
-                         cudaMemcpyDeviceToDevice, stream);
+  return cudaLaunchKernelEx(&config, &sort_segments_kernel<KeyT, BeginsT, EndsT>, from, to,
+                            result_is_there, num_items, num_segments, begins, ends, mask,
+                            static_cast<unsigned char*>(temporary), temporary_bytes);
 }
 
 }  // namespace simt
