@@ -58,7 +58,7 @@ MUTANTS = [
            "first = pack * kPackElements - shift;",
            "first = static_cast<int>(pack * kPackElements - shift);", "PackLayout.*"),
     Mutant("the pack before the first whole one left out", "cuda/for_each_pack.cuh",
-           "const int begin = skips_first ? -1 : 0;", "const int begin = 0;",
+           "const int begin = skips_first ? -1 : 0;", "const int begin = skips_first ? 0 : 0;",
            "EveryDType/DeviceAlignment.*"),
     Mutant("the last pack taken for a whole one", "cuda/for_each_pack.cuh",
            "static_cast<unsigned>(end - skips_last)", "static_cast<unsigned>(end)",
