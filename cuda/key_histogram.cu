@@ -17,15 +17,10 @@ void launch_as(std::int64_t count, const void* x, std::uint64_t* counts, Statist
   const PackLayout layout = packs_aligned_to<T>(x, count);
   const WindowShape window = window_shape(dtype_of<T>, target.max_shared_bytes);
   const BlockShape block{kHistogramThreads, std::max(window.bytes(), sizeof(StatisticsStorage))};
-  const auto kernel = &key_histogram_kernel<T, kWithStatistics>;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(block.shared_bytes)),
-        "cudaFuncSetAttribute", target.operation);
-  constexpr std::int64_t kPacksOfBlock = std::int64_t{kHistogramThreads} * kHistogramPacksInFlight;
-  const std::int64_t wanted = layout.num_packs / kPacksOfBlock + 1;
-  launch(static_cast<int>(std::min<std::int64_t>(wanted, target.num_multiprocessors)), block,
-         target, kernel, layout, x, window, reinterpret_cast<unsigned long long*>(counts),
-         reduction_scratch(target.workspace), statistics);
+  launch_alone(layout.num_packs, kHistogramPacksInFlight, block, target,
+               &key_histogram_kernel<T, kWithStatistics>, layout, x, window,
+               reinterpret_cast<unsigned long long*>(counts), reduction_scratch(target.workspace),
+               statistics);
 }
 
 }  // namespace

@@ -78,4 +78,19 @@ void launch_streaming(std::int64_t num_items, int items_per_thread, std::size_t 
          target, kernel, std::forward<Arguments>(arguments)...);
 }
 
+/// launch() of a kernel that strides over items, of blocks with so much shared memory that each has
+/// a multiprocessor for itself.
+template <typename... Parameters, typename... Arguments>
+void launch_alone(std::int64_t num_items, int items_per_thread, const BlockShape& block,
+                  const LaunchTarget& target, void (*kernel)(Parameters...),
+                  Arguments&&... arguments) {
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(block.shared_bytes)),
+        "cudaFuncSetAttribute", target.operation);
+  const std::int64_t per_block = std::int64_t{block.num_threads} * items_per_thread;
+  const std::int64_t wanted = num_items / per_block + 1;
+  launch(static_cast<int>(std::min<std::int64_t>(wanted, target.num_multiprocessors)), block,
+         target, kernel, std::forward<Arguments>(arguments)...);
+}
+
 }  // namespace cuqat::gpu

@@ -1,6 +1,5 @@
 #include "observe_fake_quantize.cuh"
 
-#include <algorithm>
 #include <cstdint>
 
 #include "dispatch.hpp"
@@ -19,16 +18,9 @@ void launch_as(const DeviceScaledTensor& tensor, const typename Scales::Quantize
   const PackLayout layout =
       clip_mask == nullptr ? packs_aligned_to<T>(y, count) : packs_from_start(count);
   const WindowShape window = window_shape(tensor.dtype, target.max_shared_bytes);
-  const BlockShape block{kObservingThreads, window.bytes()};
-  const auto kernel = &observe_fake_quantize_kernel<Scales>;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(block.shared_bytes)),
-        "cudaFuncSetAttribute", target.operation);
-  constexpr std::int64_t kPacksOfBlock = std::int64_t{kObservingThreads} * Scales::kInFlight;
-  const std::int64_t wanted = layout.num_packs / kPacksOfBlock + 1;
-  launch(static_cast<int>(std::min<std::int64_t>(wanted, target.num_multiprocessors)), block,
-         target, kernel, layout, map, quantizer, x, y, clip_mask, window,
-         reinterpret_cast<unsigned long long*>(counts));
+  launch_alone(layout.num_packs, Scales::kInFlight, BlockShape{kObservingThreads, window.bytes()},
+               target, &observe_fake_quantize_kernel<Scales>, layout, map, quantizer, x, y,
+               clip_mask, window, reinterpret_cast<unsigned long long*>(counts));
 }
 
 }  // namespace

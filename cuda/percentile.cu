@@ -199,7 +199,7 @@ void launch_sorted_percentiles(const DeviceScaledTensor& tensor, const void* x,
   const SortPlan plan(tensor, map, target);
   with_type(tensor.dtype, [&](auto type) {
     using T = typename decltype(type)::Type;
-    using Bits = detail::Pattern<T>;
+    using Bits = BitsOf<T>;
     const std::size_t of_keys = aligned(static_cast<std::size_t>(count) * sizeof(Bits));
     auto* const keys = static_cast<Bits*>(scratch);
     auto* const others = reinterpret_cast<Bits*>(static_cast<std::byte*>(scratch) + of_keys);

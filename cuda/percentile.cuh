@@ -69,23 +69,8 @@ struct LowCountStorage {
 namespace detail {
 
 template <typename T>
-struct PatternType {
-  using Type = std::uint16_t;
-};
-template <>
-struct PatternType<float> {
-  using Type = std::uint32_t;
-};
-template <>
-struct PatternType<double> {
-  using Type = std::uint64_t;
-};
-template <typename T>
-using Pattern = typename PatternType<T>::Type;
-
-template <typename T>
-__device__ inline Pattern<T> pattern_of(T element) {
-  return __builtin_bit_cast(Pattern<T>, element);
+__device__ inline BitsOf<T> pattern_of(T element) {
+  return __builtin_bit_cast(BitsOf<T>, element);
 }
 
 /// Ordered as the numbers are; -0 comes just below +0.
@@ -108,7 +93,7 @@ __device__ inline Bits pattern_of_ordered(Bits bits) {
 }
 
 template <typename T, bool kOfMagnitudes>
-__device__ inline double value_of_ordered(Pattern<T> bits) {
+__device__ inline double value_of_ordered(BitsOf<T> bits) {
   const auto element = __builtin_bit_cast(T, pattern_of_ordered<kOfMagnitudes>(bits));
   return static_cast<double>(scalar::load_compute(element));
 }
@@ -432,8 +417,8 @@ class SegmentOffsets {
 /// The keys that CUB sorts, those of a scale together.
 template <typename T, bool kOfMagnitudes>
 __global__ void sort_keys_kernel(std::int64_t count, ScaleMap map, std::int64_t segment_length,
-                                 const void* x, detail::Pattern<T>* keys) {
-  using Bits = detail::Pattern<T>;
+                                 const void* x, BitsOf<T>* keys) {
+  using Bits = BitsOf<T>;
   for_each_index(count, [&](std::int64_t i) {
     const T element = load_element<T>(x, i);
     std::int64_t to = i;
@@ -452,9 +437,9 @@ __global__ void sort_keys_kernel(std::int64_t count, ScaleMap map, std::int64_t 
 /// A thread for each rank of each segment of the sorted keys.
 template <typename T, bool kOfMagnitudes>
 __global__ void sorted_percentiles_kernel(std::int64_t num_segments, SegmentLayout layout,
-                                          const detail::Pattern<T>* keys, PercentileRequest request,
+                                          const BitsOf<T>* keys, PercentileRequest request,
                                           Range* result) {
-  using Bits = detail::Pattern<T>;
+  using Bits = BitsOf<T>;
   const int num_ranks = detail::num_ranks<kOfMagnitudes>(request);
   for_each_index(num_segments * num_ranks, [&](std::int64_t i) {
     const std::int64_t segment = i / num_ranks;
