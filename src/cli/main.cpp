@@ -1,6 +1,7 @@
 // The program cuqat. Every way out is here: one line on standard error, and the exit code.
 #include <csignal>
 #include <exception>
+#include <string>
 
 #include "cli/command_line.hpp"
 #include "cli/failure.hpp"
@@ -10,6 +11,12 @@
 namespace {
 
 using namespace cuqat::cli;
+
+std::string all_words(int argc, const char* const* argv) {
+  std::string words;
+  for (int i = 1; i < argc; ++i) words.append(argv[i]) += '\n';
+  return words;
+}
 
 /// Runs what throws, and makes an exit code of it.
 template <typename Run>
@@ -29,8 +36,11 @@ int main(int argc, char** argv) {
   // A closed pipe is an error of write(), which Output knows.
   std::signal(SIGPIPE, SIG_IGN);
   return reporting([&] {
-    const Ranks ranks(argc, argv);
+    const Ranks ranks;
     // What went wrong is said before MPI ends.
-    return reporting([&] { return parse_command_line(argc, argv)(ranks); });
+    return reporting([&] {
+      ranks.check_same(all_words(argc, argv), "command line");
+      return parse_command_line(argc, argv)(ranks);
+    });
   });
 }

@@ -19,7 +19,9 @@ namespace cuqat::cli {
 class Ranks {
  public:
   /// Takes part in MPI where a launcher of MPI has started this process.
-  Ranks(int argc, const char* const* argv);
+  Ranks();
+  /// Ends MPI. A launcher kills the other ranks soon after one has ended with an error: what a rank
+  /// has to say of an error that all of them meet, it says before.
   ~Ranks();
   Ranks(const Ranks&) = delete;
   Ranks& operator=(const Ranks&) = delete;
