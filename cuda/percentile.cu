@@ -11,6 +11,7 @@
 #include "dispatch.hpp"
 #include "launch.hpp"
 #include "launchers.hpp"
+#include "sorted_percentile.cuh"
 
 namespace cuqat::gpu {
 namespace {

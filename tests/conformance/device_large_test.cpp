@@ -17,6 +17,7 @@
 #include "support/device_orders.hpp"
 #include "support/elements.hpp"
 #include "support/random.hpp"
+#include "support/value_of_rank.hpp"
 
 namespace cuqat::test {
 namespace {
@@ -260,26 +261,21 @@ TEST_P(DeviceLarge, GradientIsClippedToItsEnd) {
 TEST_P(DeviceLarge, TensorHasItsPercentiles) {
   const std::string why_not = too_little_memory(tensor_bytes());
   if (!why_not.empty()) GTEST_SKIP() << why_not;
-  std::map<double, std::int64_t> often;
+  std::map<double, std::uint64_t> often;
   std::int64_t finite = 0;
   const std::vector<double> values = to_doubles(DType::kBF16, period());
   for (std::int64_t i = 0; i < kPeriod; ++i) {
     const double value = values[static_cast<std::size_t>(i)];
     if (!std::isfinite(value)) continue;
     const std::int64_t times = count() / kPeriod + (i < count() % kPeriod ? 1 : 0);
-    often[value] += times;
+    often[value] += static_cast<std::uint64_t>(times);
     finite += times;
   }
   const std::vector<double> percentiles = {50.0, 99.9, 99.99999, 100.0};
   std::vector<Range> expected;
-  const auto of_rank = [&](std::int64_t rank) {
-    auto at = often.begin();
-    for (; rank >= at->second; ++at) rank -= at->second;
-    return at->first;
-  };
   for (const double p : percentiles) {
     const RankPair ranks = two_sided_percentile_ranks(finite, p);
-    expected.push_back({of_rank(ranks.low), of_rank(ranks.high)});
+    expected.push_back({value_of_rank(often, ranks.low), value_of_rank(often, ranks.high)});
   }
   const DeviceMemory memory(tensor_bytes());
   const DeviceMemory found(percentiles.size() * sizeof(Range));

@@ -14,19 +14,10 @@
 #include "support/device_memory.hpp"
 #include "support/device_orders.hpp"
 #include "support/elements.hpp"
+#include "support/value_of_rank.hpp"
 
 namespace cuqat::test {
 namespace {
-
-/// The value of a rank among values that come so often.
-double value_of_rank(const std::map<double, std::uint64_t>& often, std::uint64_t rank) {
-  for (const auto& [value, count] : often) {
-    if (rank < count) return value;
-    rank -= count;
-  }
-  ADD_FAILURE() << "no such rank";
-  return 0.0;
-}
 
 template <bool kOfMagnitudes>
 std::vector<Range> found_ranges(const std::vector<std::uint64_t>& counts,
@@ -72,12 +63,12 @@ TEST(PercentileCounts, RanksPast32And53Bits) {
   const auto of_values = found_ranges<false>(counts, percentiles);
   for (std::size_t i = 0; i < percentiles.size(); ++i) {
     SCOPED_TRACE(percentiles[i]);
-    const auto rank = static_cast<std::uint64_t>(percentile_rank(n, percentiles[i]));
+    const std::int64_t rank = percentile_rank(n, percentiles[i]);
     EXPECT_EQ(of_magnitudes[i].high, value_of_rank(by_magnitude, rank));
     EXPECT_EQ(of_magnitudes[i].low, -of_magnitudes[i].high);
     const RankPair ranks = two_sided_percentile_ranks(n, percentiles[i]);
-    EXPECT_EQ(of_values[i].low, value_of_rank(by_value, static_cast<std::uint64_t>(ranks.low)));
-    EXPECT_EQ(of_values[i].high, value_of_rank(by_value, static_cast<std::uint64_t>(ranks.high)));
+    EXPECT_EQ(of_values[i].low, value_of_rank(by_value, ranks.low));
+    EXPECT_EQ(of_values[i].high, value_of_rank(by_value, ranks.high));
   }
 }
 
