@@ -42,6 +42,7 @@ Scheduler::Scheduler(const Grid& grid, Order order, std::uint64_t launch, Contex
       turns_(order, grid.threads.x * grid.threads.y * grid.threads.z, launch),
       block_order_(order, std::uint64_t{grid.blocks.x} * grid.blocks.y * grid.blocks.z),
       threads_(std::size_t{grid.threads.x} * grid.threads.y * grid.threads.z),
+      warps_((threads_.size() + kWarpSize - 1) / kWarpSize),
       workers_(workers_of(stream)),
       home_(current_context()),
       stream_(stream) {
@@ -118,7 +119,7 @@ void Scheduler::run_threads(Worker& worker) {
     thread.worker = &worker;
     run_thread(thread);
     check_not_awaited(thread, "returns");
-    thread.state = State::kReturned;
+    set_state(thread, State::kReturned);
     ++num_returned_;
     choose_next();
   } while (!WorkerPool::kOneThreadEach && next_ != nullptr && next_->worker == nullptr);
@@ -146,8 +147,19 @@ void Scheduler::choose_next() {
 }
 
 void Scheduler::make_ready(Thread& thread) {
-  thread.state = State::kReady;
+  set_state(thread, State::kReady);
   turns_.set_ready(thread.number);
+}
+
+void Scheduler::set_state(Thread& thread, State state) {
+  thread.state = state;
+  Warp& warp = warps_[thread.number / kWarpSize];
+  const unsigned lane = 1u << thread.number % kWarpSize;
+  warp.waiting &= ~lane;
+  warp.gone &= ~lane;
+  warp.alike &= ~lane;
+  if (state == State::kInWarpOp) warp.waiting |= lane;
+  if (state == State::kReturned || state == State::kAtBarrier) warp.gone |= lane;
 }
 
 /// Lets others run until it is self's turn again. In and out, the context is the scheduler's.
@@ -162,7 +174,7 @@ void Scheduler::block_barrier(const Site& site) {
   Thread& self = *next_;
   self.site = site;
   check_not_awaited(self, "waits at __syncthreads");
-  self.state = State::kAtBarrier;
+  set_state(self, State::kAtBarrier);
   // Threads that returned are not left out, as some GPUs do it: cuqat's kernels never return before
   // a barrier, and what the GPU does differs between generations.
   if (++num_at_barrier_ == threads_.size()) {

@@ -64,11 +64,20 @@ class Scheduler {
     std::uint64_t result = 0;  // what it gets
   };
 
+  /// What the lanes of a warp do, a bit for each.
+  struct Warp {
+    unsigned waiting = 0;  // in an operation of the warp
+    unsigned gone = 0;     // returned, or at a barrier
+    unsigned alike = 0;    // waiting in the operation that the last to come asked for
+    WarpRequest last{};    // that operation
+  };
+
   void run_block(std::uint64_t block);
   void run_thread(Thread& thread);
   void choose_next();
   void wait(Thread& self);
   void make_ready(Thread& thread);
+  void set_state(Thread& thread, State state);
   void synchronize(std::span<const Thread> threads, unsigned lanes) const;
 
   // warp.cpp
@@ -100,6 +109,7 @@ class Scheduler {
   Turns turns_;
   BlockOrder block_order_;
   std::vector<Thread> threads_;
+  std::vector<Warp> warps_;
   WorkerPool& workers_;
   Thread* next_ = nullptr;  // whose turn it is
   unsigned num_returned_ = 0;

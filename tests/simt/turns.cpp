@@ -63,12 +63,15 @@ void Turns::set_ready(unsigned thread) {
 
 std::optional<unsigned> Turns::next() {
   if (num_ready_ == 0) return std::nullopt;
-  // The ready threads to pass over. std::uniform_int_distribution may differ between libraries.
-  auto skip = random_ ? static_cast<int>(generator_() % num_ready_) : 0;
   unsigned word = 0;
-  for (; skip >= std::popcount(ready_[word]); ++word) skip -= std::popcount(ready_[word]);
+  while (ready_[word] == 0) ++word;
   std::uint64_t bits = ready_[word];
-  for (; skip > 0; --skip) bits &= bits - 1;
+  if (random_) {
+    // The ready threads to pass over. std::uniform_int_distribution may differ between libraries.
+    auto skip = static_cast<int>(generator_() % num_ready_);
+    for (; skip >= std::popcount(bits); bits = ready_[++word]) skip -= std::popcount(bits);
+    for (; skip > 0; --skip) bits &= bits - 1;
+  }
   const auto bit = static_cast<unsigned>(std::countr_zero(bits));
   ready_[word] &= ~(std::uint64_t{1} << bit);
   --num_ready_;

@@ -1,5 +1,6 @@
 // Operations of a warp: they happen when every lane that the mask names has arrived.
 #include <algorithm>
+#include <bit>
 
 #include "scheduler.hpp"
 
@@ -9,6 +10,12 @@ namespace {
 unsigned lane_of(unsigned number) { return number % kWarpSize; }
 
 bool names(unsigned mask, unsigned lane) { return (mask >> lane & 1u) != 0; }
+
+/// Calls visit(lane) for each lane that the mask names, the lowest first.
+template <class Visit>
+void for_each_lane(unsigned mask, Visit visit) {
+  for (; mask != 0; mask &= mask - 1) visit(static_cast<unsigned>(std::countr_zero(mask)));
+}
 
 bool same_operation(const WarpRequest& a, const WarpRequest& b) {
   return a.op == b.op && a.mask == b.mask && a.value_bytes == b.value_bytes;
@@ -32,7 +39,11 @@ std::uint64_t Scheduler::warp_operation(const WarpRequest& request, const Site& 
   self.request = request;
   self.site = site;
   check_request(self);
-  self.state = State::kInWarpOp;
+  set_state(self, State::kInWarpOp);
+  Warp& lanes = warps_[self.number / kWarpSize];
+  if (!same_operation(lanes.last, request)) lanes.alike = 0;
+  lanes.alike |= 1u << lane_of(self.number);
+  lanes.last = request;
   if (all_arrived(self)) complete(self);
   wait(self);
   switch_to(self.worker->context());
@@ -51,9 +62,12 @@ void Scheduler::check_request(const Thread& self) {
   if (moves_by_distance(request.op) && (request.operand < 0 || request.operand >= 32)) {
     fail(self, [&] { return "calls " + call(self) + " over a distance that is not in [0, 32)"; });
   }
-  const std::span<Thread> warp = warp_of(self);
-  for (unsigned other = 0; other < kWarpSize; ++other) {
-    if (other == lane || !names(request.mask, other)) continue;
+  const std::span<const Thread> warp = warp_of(self);
+  const Warp& lanes = warps_[self.number / kWarpSize];
+  const unsigned missing = warp.size() < kWarpSize ? ~0u << warp.size() : 0u;
+  const unsigned alike = same_operation(lanes.last, request) ? lanes.alike : 0u;
+  const unsigned others = request.mask & ~(1u << lane);
+  for_each_lane(others & (missing | lanes.gone | (lanes.waiting & ~alike)), [&](unsigned other) {
     if (other >= warp.size()) {
       fail(self, [&] {
         return "calls " + call(self) + ", which names lane " + std::to_string(other) +
@@ -62,24 +76,27 @@ void Scheduler::check_request(const Thread& self) {
     }
     const Thread& peer = warp[other];
     // A peer in an operation of other lanes may still come to this one.
-    const bool never_comes = peer.state == State::kReturned || peer.state == State::kAtBarrier ||
-                             (peer.state == State::kInWarpOp && names(peer.request.mask, lane) &&
-                              !same_operation(peer.request, request));
-    if (never_comes) {
+    const bool may_come = peer.state == State::kInWarpOp && (!names(peer.request.mask, lane) ||
+                                                             same_operation(peer.request, request));
+    if (!may_come) {
       fail(self, [&] {
         return "calls " + call(self) + ", which names lane " + std::to_string(other) + ", but " +
                doing(peer);
       });
     }
-  }
+  });
 }
 
 bool Scheduler::all_arrived(const Thread& self) {
+  const unsigned mask = self.request.mask;
+  const Warp& lanes = warps_[self.number / kWarpSize];
+  if ((mask & ~lanes.waiting) != 0) return false;
   const std::span<const Thread> warp = warp_of(self);
-  return std::all_of(warp.begin(), warp.end(), [&](const Thread& peer) {
-    return !names(self.request.mask, lane_of(peer.number)) ||
-           (peer.state == State::kInWarpOp && same_operation(peer.request, self.request));
+  bool all_alike = true;
+  for_each_lane(mask & ~lanes.alike, [&](unsigned lane) {
+    all_alike = all_alike && same_operation(warp[lane].request, self.request);
   });
+  return all_alike;
 }
 
 void Scheduler::complete(const Thread& self) {
@@ -91,26 +108,27 @@ void Scheduler::complete(const Thread& self) {
 
   const auto lanes_where = [&](auto predicate) {
     std::uint64_t lanes = 0;
-    for (const Thread& peer : warp) {
-      const unsigned lane = lane_of(peer.number);
-      if (names(mask, lane) && predicate(peer.request.value)) lanes |= std::uint64_t{1} << lane;
-    }
+    for_each_lane(mask, [&](unsigned lane) {
+      if (predicate(warp[lane].request.value)) lanes |= std::uint64_t{1} << lane;
+    });
     return lanes;
   };
-  const auto is_set = [](std::uint64_t predicate) { return predicate != 0; };
-  for (Thread& thread : warp) {
-    if (!names(mask, lane_of(thread.number))) continue;
+  const bool votes = op == WarpOp::kBallot || op == WarpOp::kAny || op == WarpOp::kAll;
+  const std::uint64_t ballot =
+      votes ? lanes_where([](std::uint64_t predicate) { return predicate != 0; }) : 0;
+  for_each_lane(mask, [&](unsigned lane) {
+    Thread& thread = warp[lane];
     switch (op) {
       case WarpOp::kSync:
         break;
       case WarpOp::kBallot:
-        thread.result = lanes_where(is_set);
+        thread.result = ballot;
         break;
       case WarpOp::kAny:
-        thread.result = lanes_where(is_set) != 0;
+        thread.result = ballot != 0;
         break;
       case WarpOp::kAll:
-        thread.result = lanes_where(is_set) == mask;
+        thread.result = ballot == mask;
         break;
       case WarpOp::kMatchAny: {
         const std::uint64_t own = thread.request.value;
@@ -120,10 +138,8 @@ void Scheduler::complete(const Thread& self) {
       default:
         thread.result = shuffled(thread);
     }
-  }
-  for (Thread& thread : warp) {
-    if (names(mask, lane_of(thread.number))) make_ready(thread);
-  }
+  });
+  for_each_lane(mask, [&](unsigned lane) { make_ready(warp[lane]); });
 }
 
 std::uint64_t Scheduler::shuffled(const Thread& thread) {
@@ -155,14 +171,16 @@ std::uint64_t Scheduler::shuffled(const Thread& thread) {
 
 /// A thread that returns, or waits for its block, keeps no lane waiting for it.
 void Scheduler::check_not_awaited(const Thread& self, const char* doing_what) {
-  for (const Thread& peer : warp_of(self)) {
-    if (peer.state == State::kInWarpOp && names(peer.request.mask, lane_of(self.number))) {
+  const std::span<const Thread> warp = warp_of(self);
+  for_each_lane(warps_[self.number / kWarpSize].waiting, [&](unsigned lane) {
+    const Thread& peer = warp[lane];
+    if (names(peer.request.mask, lane_of(self.number))) {
       fail(self, [&] {
         return std::string(doing_what) + ", but " + doing(peer) + ", which names its lane " +
                std::to_string(lane_of(self.number));
       });
     }
-  }
+  });
 }
 
 }  // namespace simt
