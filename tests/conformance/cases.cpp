@@ -103,7 +103,7 @@ std::size_t case_stride() {
   const long wanted = text == nullptr ? 0 : std::strtol(text, nullptr, 10);
   if (wanted > 0) return static_cast<std::size_t>(wanted);
   // A race is one in any case; a wrong access may need a size of its own.
-  return kThreadSanitized ? 13 : kSanitized ? 5 : 1;
+  return kThreadSanitized ? 23 : kSanitized ? 5 : 1;
 }
 
 void print_case_stride() {

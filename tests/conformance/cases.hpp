@@ -21,7 +21,7 @@ inline constexpr DType kDTypes[] = {DType::kF32, DType::kF64, DType::kF16, DType
 /// Every rounding, range and saturation that the format has.
 std::vector<Quantizer> quantizers(Format format);
 
-/// What CUQAT_CASE_STRIDE says, or else 13 under ThreadSanitizer, 5 under others and 1 without.
+/// What CUQAT_CASE_STRIDE says, or else 23 under ThreadSanitizer, 5 under others and 1 without.
 std::size_t case_stride();
 
 /// Tests take every kCaseStride-th case, and of sweeps of their own every kSweepStride-th.
