@@ -8,12 +8,14 @@
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #include "cuqat/percentile.hpp"
 #include "cuqat/scalar/clipping_search.hpp"
 #include "cuqat/scalar/entropy.hpp"
 #include "cuqat/scalar/range_to_scale.hpp"
+#include "cuqat/statistics.hpp"
 #include "distribution.cuh"
 #include "launchers.hpp"
 #include "wide_sum.cuh"
@@ -22,12 +24,14 @@ namespace cuqat::gpu {
 
 using scalar::kEntropyBins;
 using scalar::kFirstEntropyCandidate;
-using scalar::kMaxFinalists;
 
 inline constexpr int kPlanThreads = 256;
 inline constexpr int kAffineFirstRound = scalar::num_affine_steps(true);
 inline constexpr int kMaxCandidates =
     kAffineFirstRound + scalar::kNumMoves * scalar::kMoveCandidates;
+
+/// Those of least cost, and the widest range.
+inline constexpr int kMaxFinalists = scalar::kMaxFinalists + 1;
 
 /// A range and the squared error of the values inside it, and of those that it clips.
 struct ClippingCandidate {
@@ -46,8 +50,10 @@ struct FinalistErrors {
   WideSum clipping;
 };
 
-/// What the steps of one answer leave for each other.
-struct CalibrationSearch {
+/// What the steps of one scale's answer leave for each other.
+struct ScaleSearch {
+  Statistics statistics;
+  int num_values;  ///< Of the scale's distribution.
   ClippingCandidate candidate[kMaxCandidates];
   unsigned long long count_before[kEntropyBins + 1];
   std::uint32_t non_empty_before[kEntropyBins + 1];
@@ -58,11 +64,53 @@ struct CalibrationSearch {
   FinalistErrors errors[kMaxFinalists];
 };
 
-/// Everything that an answer reads and writes, in device memory.
-struct CalibrationState {
-  unsigned long long key_counts[kNumKeys];
-  CalibrationTables tables;
-  CalibrationSearch search;
+/// Device memory of the answers of some scales, which are found side by side: blocks (x, i) work on
+/// scale i. A scale has at most `capacity` distinct values.
+struct CalibrationMemory {
+  ScaleSearch* search;
+  double* value;
+  unsigned long long* count_before;
+  double* sum_before;
+  double* squares_before;
+  unsigned long long* bins;
+  int capacity;
+  int num_bins;  ///< Of a scale; 0 where none are counted.
+
+  static constexpr std::size_t bytes_per_scale(int capacity, int num_bins) {
+    const auto entries = static_cast<std::size_t>(capacity) + 1;
+    return sizeof(ScaleSearch) + entries * (3 * sizeof(double) + sizeof(unsigned long long)) +
+           static_cast<std::size_t>(num_bins) * sizeof(unsigned long long);
+  }
+  /// In num_scales * bytes_per_scale(capacity, num_bins) bytes at `memory`.
+  static CalibrationMemory at(void* memory, int num_scales, int capacity, int num_bins) {
+    const auto entries =
+        static_cast<std::size_t>(num_scales) * (static_cast<std::size_t>(capacity) + 1);
+    CalibrationMemory all{};
+    all.search = static_cast<ScaleSearch*>(memory);
+    all.value = reinterpret_cast<double*>(all.search + num_scales);
+    all.sum_before = all.value + entries;
+    all.squares_before = all.sum_before + entries;
+    all.count_before = reinterpret_cast<unsigned long long*>(all.squares_before + entries);
+    all.bins = all.count_before + entries;
+    all.capacity = capacity;
+    all.num_bins = num_bins;
+    return all;
+  }
+
+  __device__ ScaleSearch& own_search() const { return search[blockIdx.y]; }
+  __device__ unsigned long long* own_bins() const {
+    return bins + std::int64_t{blockIdx.y} * num_bins;
+  }
+  /// The scale's distribution once it is made: values, or magnitudes, by what the method asks.
+  __device__ Distribution own_values() const {
+    Distribution values = values_to_fill(blockIdx.y);
+    values.size = search[blockIdx.y].num_values;
+    return values;
+  }
+  __device__ Distribution values_to_fill(unsigned scale) const {
+    const std::int64_t first = scale * (std::int64_t{capacity} + 1);
+    return {0, value + first, count_before + first, sum_before + first, squares_before + first};
+  }
 };
 
 namespace detail {
@@ -71,11 +119,6 @@ template <typename C>
 __device__ inline scalar::ScaleAndZero<C> scale_of(const Range& range, const RangeRule& rule) {
   return scalar::range_to_scale(static_cast<C>(range.low), static_cast<C>(range.high),
                                 rule.quantizer, rule.symmetric);
-}
-
-__device__ inline double largest_magnitude(const CalibrationTables& tables) {
-  const int size = tables.magnitudes.size;
-  return size > 0 ? tables.magnitudes.value[size - 1] : 0.0;
 }
 
 /// The index in [0, n) that comes before all others, in every thread. All threads of the block,
@@ -102,7 +145,7 @@ __device__ inline int first_of(int (&shared)[kPlanThreads], int n, const Before&
 
 /// Puts a range among the finalists, as the compute type has it.
 template <typename C>
-__device__ inline void add_finalist(CalibrationSearch& search, double low, double high) {
+__device__ inline void add_finalist(ScaleSearch& search, double low, double high) {
   const int number = search.num_finalists++;
   search.finalist[number] = {static_cast<double>(static_cast<C>(low)),
                              static_cast<double>(static_cast<C>(high))};
@@ -111,16 +154,16 @@ __device__ inline void add_finalist(CalibrationSearch& search, double low, doubl
 
 /// The only finalist: a range cut to what was observed; [0, 0] where that is nothing.
 template <typename C>
-__device__ inline void add_observed_finalist(CalibrationState* state, C low, C high) {
-  const Statistics& statistics = state->tables.statistics;
-  state->search.num_finalists = 0;
+__device__ inline void add_observed_finalist(ScaleSearch& search, C low, C high) {
+  const Statistics& statistics = search.statistics;
+  search.num_finalists = 0;
   if (statistics.finite() == 0) {
-    add_finalist<C>(state->search, 0.0, 0.0);
+    add_finalist<C>(search, 0.0, 0.0);
     return;
   }
   const auto least = static_cast<double>(low);
   const auto largest = static_cast<double>(high);
-  add_finalist<C>(state->search, least > statistics.min ? least : statistics.min,
+  add_finalist<C>(search, least > statistics.min ? least : statistics.min,
                   largest < statistics.max ? largest : statistics.max);
 }
 

@@ -20,9 +20,9 @@ namespace cuqat::gpu {
 
 namespace detail {
 
-/// The range that all candidates are a part of: it contains 0.
-__device__ inline Range widest_range(const CalibrationTables& tables, bool symmetric) {
-  const Distribution& sorted = symmetric ? tables.magnitudes : tables.values;
+/// The range that all candidates are a part of, of the sorted values, or, symmetric, magnitudes: it
+/// contains 0.
+__device__ inline Range widest_range(const Distribution& sorted, bool symmetric) {
   if (sorted.size == 0) return {};
   const double least = sorted.value[0];
   const double largest = sorted.value[sorted.size - 1];
@@ -79,15 +79,15 @@ struct SearchRound {
 };
 
 /// One block: chooses the candidates of a round from what those before have cost.
-__global__ void plan_round_kernel(CalibrationState* state, SearchRule rule, int round) {
+__global__ void plan_round_kernel(CalibrationMemory memory, SearchRule rule, int round) {
   auto& shared = shared_storage<int[kPlanThreads]>();
-  ClippingCandidate* const candidate = state->search.candidate;
+  ClippingCandidate* const candidate = memory.own_search().candidate;
   const SearchRound all = SearchRound::of(round, rule.symmetric);
   const int thread = static_cast<int>(threadIdx.x);
   const auto set = [&](int i, scalar::RangeEnds ends) {
     candidate[all.first + i].ends = ends.is_valid() ? ends : scalar::RangeEnds{};
   };
-  const Range widest = detail::widest_range(state->tables, rule.symmetric);
+  const Range widest = detail::widest_range(memory.own_values(), rule.symmetric);
   if (rule.symmetric && round == 0) {
     for (int i = thread; i < all.size; i += kPlanThreads) set(i, scalar::symmetric_step(i));
   } else if (rule.symmetric) {
@@ -137,17 +137,18 @@ struct CandidateStorage {
 
 /// A block for each candidate, from number `first` on.
 template <typename Q, typename C>
-__global__ void candidate_cost_kernel(CalibrationState* state, RangeRule rule, Q quantizer,
+__global__ void candidate_cost_kernel(CalibrationMemory memory, RangeRule rule, Q quantizer,
                                       int first) {
-  ClippingCandidate& candidate = state->search.candidate[first + static_cast<int>(blockIdx.x)];
-  const Distribution& sorted = rule.symmetric ? state->tables.magnitudes : state->tables.values;
+  ClippingCandidate& candidate =
+      memory.own_search().candidate[first + static_cast<int>(blockIdx.x)];
+  const Distribution sorted = memory.own_values();
   if (!candidate.ends.is_valid() || sorted.size == 0) {
     constexpr double kInfinity = scalar::from_bits(scalar::FloatTraits<double>::kInfinity);
     if (threadIdx.x == 0) candidate.rounding = candidate.clipping = kInfinity;
     return;
   }
   auto& shared = shared_storage<CandidateStorage>();
-  const Range widest = detail::widest_range(state->tables, rule.symmetric);
+  const Range widest = detail::widest_range(sorted, rule.symmetric);
   const auto scale = detail::scale_of<C>(detail::range_of(widest, candidate.ends), rule);
   const scalar::CodeLadder<Q, C> ladder(quantizer, scale.scale, scale.zero_point, rule.symmetric);
   // The clipped values are at the two ends, if anywhere.
@@ -189,28 +190,36 @@ __global__ void candidate_cost_kernel(CalibrationState* state, RangeRule rule, Q
       sorted.squared_error(shared.inside_end, sorted.size, ladder.value(ladder.last()));
 }
 
-/// One block: the best candidates by cost, of equals the widest; those that cost no more than
-/// rounding may be off.
+/// One block: the best candidates by cost, of equals the widest; those that cost no more than costs
+/// may be off. Where they are estimates, of bins, the widest range is one more.
 template <typename C>
-__global__ void search_finalists_kernel(CalibrationState* state, SearchRule rule,
-                                        int num_candidates) {
+__global__ void search_finalists_kernel(CalibrationMemory memory, SearchRule rule,
+                                        int num_candidates, bool costs_are_estimates) {
   auto& shared = shared_storage<int[kPlanThreads]>();
-  CalibrationSearch& search = state->search;
+  ScaleSearch& search = memory.own_search();
   const ClippingCandidate* const candidate = search.candidate;
-  const Range widest = detail::widest_range(state->tables, rule.symmetric);
+  const Range widest = detail::widest_range(memory.own_values(), rule.symmetric);
   if (threadIdx.x == 0) search.num_finalists = 0;
   if (widest.low == 0.0 && widest.high == 0.0) {
     if (threadIdx.x == 0) detail::add_finalist<C>(search, 0.0, 0.0);
     return;
   }
-  int chosen[kMaxFinalists] = {-1, -1, -1, -1};
+  int chosen[scalar::kMaxFinalists] = {-1, -1, -1, -1};
   const auto is_chosen = [&](int i) {
     bool found = false;
 #pragma unroll
-    for (const int other : chosen) found |= i == other;
+    for (const int other : chosen) {
+      found |= i == other;
+      if (costs_are_estimates && other >= 0) {
+        found |=
+            scalar::nearest_step(candidate[i].ends) == scalar::nearest_step(candidate[other].ends);
+      }
+    }
     return found;
   };
-  for (int number = 0; number < kMaxFinalists; ++number) {
+  const double slack = costs_are_estimates ? scalar::kBinningSlack : scalar::kRoundingSlack;
+  bool has_widest = !costs_are_estimates;
+  for (int number = 0; number < scalar::kMaxFinalists; ++number) {
     const int best = detail::first_of(shared, num_candidates, [&](int a, int b) {
       if (is_chosen(a) != is_chosen(b)) return is_chosen(b);
       const double cost_a = candidate[a].cost(rule.clipping_weight);
@@ -225,15 +234,21 @@ __global__ void search_finalists_kernel(CalibrationState* state, SearchRule rule
       return a < b;
     });
     const double least = candidate[chosen[0] < 0 ? best : chosen[0]].cost(rule.clipping_weight);
-    if (candidate[best].cost(rule.clipping_weight) > least * (1.0 + scalar::kRoundingSlack)) break;
+    if (is_chosen(best) || candidate[best].cost(rule.clipping_weight) > least * (1.0 + slack)) {
+      break;
+    }
+    has_widest |= candidate[best].ends == scalar::kWidestRange;
     if (threadIdx.x == 0) {
       const Range range = detail::range_of(widest, candidate[best].ends);
       detail::add_finalist<C>(search, range.low, range.high);
     }
 #pragma unroll
-    for (int i = 0; i < kMaxFinalists; ++i) {
+    for (int i = 0; i < scalar::kMaxFinalists; ++i) {
       if (i == number) chosen[i] = best;
     }
+  }
+  if (threadIdx.x == 0 && !has_widest) {
+    detail::add_finalist<C>(search, widest.low, widest.high);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "cuqat/scalar/element.hpp"
 #include "launch.hpp"
@@ -12,6 +13,7 @@
 #include "pack_scales.cuh"
 #include "scale_map.cuh"
 #include "scale_terms.cuh"
+#include "segments.hpp"
 #include "statistics.cuh"
 
 namespace cuqat::gpu {
@@ -74,6 +76,16 @@ void with_kernel_types(DType dtype, const Quantizer& quantizer, const Body& body
   });
 }
 
+/// body(std::bool_constant<of magnitudes>).
+template <typename Body>
+void with_order(OrderBy order, const Body& body) {
+  if (order == OrderBy::kMagnitude) {
+    body(std::true_type{});
+  } else {
+    body(std::false_type{});
+  }
+}
+
 /// The tensor has elements.
 inline ScaleMap scale_map(const DeviceScaledTensor& tensor) {
   ScaleMap map{};
@@ -97,6 +109,18 @@ inline ScaleMap scale_map(const DeviceScaledTensor& tensor) {
   map.by_row = Divider(map.row_length);
   map.by_run = Divider(map.run_length);
   return map;
+}
+
+/// Where the elements of each scale are once those of a scale lie together. The tensor has
+/// elements.
+inline SegmentLayout scale_segments(const DeviceScaledTensor& tensor) {
+  const ScaleMap map = scale_map(tensor);
+  SegmentLayout layout{};
+  const bool in_groups = !map.is_single && !map.is_periodic;
+  layout.segment_length = in_groups ? map.run_length : tensor.shape.count() / tensor.num_scales;
+  layout.segments_per_row = in_groups ? map.runs_per_row : 1;
+  layout.row_length = in_groups ? map.row_length : layout.segment_length;
+  return layout;
 }
 
 /// body(TypeTag<scales of a kernel over elements of type T>).

@@ -1,39 +1,30 @@
-// From a 65 536-key histogram of bf16 or f16 to what the methods of calibration ask: statistics,
-// and the distinct values, ascending, with sums over those before each.
+// Distinct values in device memory, ascending, with sums over those before each: what the methods
+// of calibration ask. They are filled from counts of keys (key_distribution.cuh) or of bins
+// (binned_distribution.cuh), or from sorted elements (sorted_distribution.cuh), by one block; its
+// threads then own a run of kMomentsRun values each, whose sums are added in the order of
+// scalar/clipping_search.hpp.
 //
-// One block makes the distribution of the values and another that of the magnitudes. A thread owns
-// consecutive keys in the order of their numbers, and then a run of kMomentsRun distinct values,
-// whose sums are added in the order of scalar/clipping_search.hpp.
-//
-// Bytes moved: the table, 512 KB, a few times through the L2 cache, and 32 for each distinct value.
-// Bound by latency.
+// Bytes moved: 32 for each distinct value. Bound by latency.
 #pragma once
 
 #include <cuda_runtime.h>
 
-#include <cstddef>
 #include <cstdint>
 
 #include "block_scan.cuh"
-#include "cuqat/histogram.hpp"
 #include "cuqat/scalar/clipping_search.hpp"
-#include "cuqat/scalar/half.hpp"
-#include "cuqat/scalar/histogram_key.hpp"
-#include "cuqat/statistics.hpp"
-#include "shared_storage.cuh"
-#include "statistics.cuh"
 #include "warp.cuh"
 
 namespace cuqat::gpu {
 
-/// Distinct finite values in device memory, ascending; -0 is +0. Entry i of what ends in _before is
-/// over the values before i, up to i = size.
+/// Distinct finite values; -0 is +0. Entry i of what ends in _before is over the values before i,
+/// up to i = size.
 struct Distribution {
   int size;
-  double value[kNumKeys];
-  unsigned long long count_before[kNumKeys + 1];
-  double sum_before[kNumKeys + 1];
-  double squares_before[kNumKeys + 1];
+  double* value;
+  unsigned long long* count_before;
+  double* sum_before;
+  double* squares_before;
 
   __device__ std::uint64_t count(int i) const { return count_before[i + 1] - count_before[i]; }
   __device__ double squared_error(int begin, int end, double y) const {
@@ -44,19 +35,19 @@ struct Distribution {
   }
 };
 
-/// What a calibration is answered from.
-struct CalibrationTables {
-  Statistics statistics;
-  Distribution values;
-  Distribution magnitudes;
-};
+/// Equal bins of a search, half of them for each sign (docs/calibration.md, "What is exact").
+inline constexpr int kSearchBins = 1 << 17;
 
-inline constexpr int kDistributionThreads = 1024;
-inline constexpr int kMaxMomentsRuns = static_cast<int>(kNumKeys / scalar::kMomentsRun);
+/// Threads of a block that makes a distribution, which has a multiprocessor for itself: more would
+/// leave too few registers.
+inline constexpr int kDistributionThreads = 512;
+/// Values that a distribution has at most: all bins, and 0.
+inline constexpr int kMaxValues = kSearchBins + 1;
+inline constexpr int kMaxMomentsRuns = kMaxValues / static_cast<int>(scalar::kMomentsRun) + 1;
 
-/// Shared memory of a block.
+/// Its shared memory.
 struct DistributionStorage {
-  StatisticsStorage statistics;
+  int size;
   unsigned long long count_of_warp[kDistributionThreads / kWarpThreads];
   int size_of_warp[kDistributionThreads / kWarpThreads];
   double sum_of_run[kMaxMomentsRuns];
@@ -65,44 +56,48 @@ struct DistributionStorage {
 
 namespace detail {
 
-/// Values and counts by position: all values in the order of the numbers, or magnitudes.
-template <typename T, bool kOfMagnitudes>
-class KeyTable {
- public:
-  static constexpr unsigned kSize = kOfMagnitudes ? kNumKeys / 2 : kNumKeys;
-
-  __device__ explicit KeyTable(const unsigned long long* counts) : counts_(counts) {}
-
-  /// Elements of this value; 0 for what is not finite, and for -0, which +0 has.
-  __device__ unsigned long long count(unsigned position) const {
-    const unsigned key = key_of(position);
-    if (key == kSign || !scalar::is_finite(number(key))) return 0;
-    const bool folds = kOfMagnitudes || key == 0;
-    return counts_[key] + (folds ? counts_[key | kSign] : 0);
+/// Fills the values and the counts before them from a table of Table::kSize positions in the order
+/// of the numbers: position i has table.count(i) elements of table.value(i), those of none are
+/// passed over. Gives the size in the last thread. All threads of the block call it; they own
+/// consecutive positions.
+template <typename Table>
+__device__ int fill_values(DistributionStorage& shared, const Table& table,
+                           const Distribution& values) {
+  constexpr unsigned kOfThread = (Table::kSize - 1) / kDistributionThreads + 1;
+  const unsigned first = threadIdx.x * kOfThread;
+  const unsigned end = first + kOfThread < Table::kSize ? first + kOfThread : Table::kSize;
+  int size = 0;
+  unsigned long long count = 0;
+  for (unsigned i = first; i < end; ++i) {
+    const unsigned long long of_value = table.count(i);
+    size += of_value != 0 ? 1 : 0;
+    count += of_value;
   }
-  __device__ double value(unsigned position) const { return double{number(key_of(position))}; }
-
- private:
-  static constexpr unsigned kSign = 0x8000u;
-
-  __device__ static unsigned key_of(unsigned position) {
-    if constexpr (kOfMagnitudes) return position;
-    return scalar::pattern_of_ordered_key(static_cast<std::uint16_t>(position));
+  size = block_exclusive_sum(shared.size_of_warp, size);
+  count = block_exclusive_sum(shared.count_of_warp, count);
+  for (unsigned i = first; i < end; ++i) {
+    const unsigned long long of_value = table.count(i);
+    if (of_value == 0) continue;
+    values.value[size] = table.value(i);
+    values.count_before[size] = count;
+    ++size;
+    count += of_value;
   }
-  __device__ static float number(unsigned key) {
-    return scalar::load_compute(T{static_cast<std::uint16_t>(key)});
-  }
+  if (threadIdx.x == kDistributionThreads - 1) values.count_before[size] = count;
+  return size;
+}
 
-  const unsigned long long* counts_;
-};
-
-/// The sums before each value: within runs by one thread each, then those of the runs before.
-__device__ inline void sum_moments(DistributionStorage& shared, Distribution& distribution) {
+/// Finishes a distribution whose values and counts are there; how many, the last thread knows. Adds
+/// the sums before each value, within runs by one thread each, then those of the runs before. Gives
+/// the size in every thread. All threads of the block call it.
+__device__ inline int sum_moments(DistributionStorage& shared, const Distribution& distribution,
+                                  int size_in_last_thread) {
   constexpr int kRun = static_cast<int>(scalar::kMomentsRun);
-  const int size = distribution.size;
+  if (threadIdx.x == kDistributionThreads - 1) shared.size = size_in_last_thread;
+  __syncthreads();
+  const int size = shared.size;
   const int num_runs = (size + kRun - 1) / kRun;
-  const int run = static_cast<int>(threadIdx.x);
-  if (run < num_runs) {
+  for (int run = static_cast<int>(threadIdx.x); run < num_runs; run += kDistributionThreads) {
     double sum = 0.0;
     double squares = 0.0;
     for (int i = run * kRun; i < size && i < (run + 1) * kRun; ++i) {
@@ -136,77 +131,9 @@ __device__ inline void sum_moments(DistributionStorage& shared, Distribution& di
     distribution.squares_before[i + 1] =
         shared.squares_of_run[i / kRun] + distribution.squares_before[i + 1];
   }
-}
-
-template <typename Table>
-__device__ void make_distribution(const Table& table, Distribution& distribution) {
-  auto& shared = shared_storage<DistributionStorage>();
-  constexpr unsigned kOfThread = Table::kSize / kDistributionThreads;
-  const unsigned first = threadIdx.x * kOfThread;
-  int size = 0;
-  unsigned long long count = 0;
-  for (unsigned i = first; i < first + kOfThread; ++i) {
-    const unsigned long long of_value = table.count(i);
-    size += of_value != 0 ? 1 : 0;
-    count += of_value;
-  }
-  size = block_exclusive_sum(shared.size_of_warp, size);
-  count = block_exclusive_sum(shared.count_of_warp, count);
-  for (unsigned i = first; i < first + kOfThread; ++i) {
-    const unsigned long long of_value = table.count(i);
-    if (of_value == 0) continue;
-    distribution.value[size] = table.value(i);
-    distribution.count_before[size] = count;
-    ++size;
-    count += of_value;
-  }
-  if (threadIdx.x == kDistributionThreads - 1) {
-    distribution.size = size;
-    distribution.count_before[size] = count;
-  }
-  __syncthreads();
-  sum_moments(shared, distribution);
-}
-
-/// Statistics of everything that the table counts, in thread 0. All threads call it.
-template <typename T>
-__device__ Statistics statistics_of_keys(const unsigned long long* counts) {
-  auto& shared = shared_storage<DistributionStorage>().statistics;
-  Statistics mine;
-  for (unsigned key = threadIdx.x; key < kNumKeys; key += kDistributionThreads) {
-    const auto count = static_cast<std::int64_t>(counts[key]);
-    if (count == 0) continue;
-    const float number = scalar::load_compute(T{static_cast<std::uint16_t>(key)});
-    if (scalar::is_finite(number)) {
-      merge(mine,
-            {0, 0, 0, 0, number == 0.0f ? count : 0, double{number + 0.0f}, double{number + 0.0f}});
-    } else if (scalar::is_nan(number)) {
-      mine.nan += count;
-    } else {
-      (number > 0.0f ? mine.pos_inf : mine.neg_inf) += count;
-    }
-  }
-  return block_sum(shared, mine);
+  return size;
 }
 
 }  // namespace detail
-
-/// Two blocks.
-template <typename T>
-__global__ void __launch_bounds__(kDistributionThreads)
-    distribution_kernel(const unsigned long long* counts, CalibrationTables* tables) {
-  if (blockIdx.x == 0) {
-    Statistics all = detail::statistics_of_keys<T>(counts);
-    detail::make_distribution(detail::KeyTable<T, false>(counts), tables->values);
-    if (threadIdx.x == 0) {
-      const Distribution& values = tables->values;
-      all.count = static_cast<std::int64_t>(values.count_before[values.size]) + all.nan +
-                  all.pos_inf + all.neg_inf;
-      tables->statistics = all;
-    }
-  } else {
-    detail::make_distribution(detail::KeyTable<T, true>(counts), tables->magnitudes);
-  }
-}
 
 }  // namespace cuqat::gpu

@@ -9,11 +9,16 @@
 
 #include <cstdint>
 
+#include "bins.cuh"
 #include "calibration_state.cuh"
 #include "cuqat/scalar/entropy.hpp"
 #include "shared_storage.cuh"
 
 namespace cuqat::gpu {
+
+/// Bins of the two rules.
+CUQAT_HD constexpr EqualBins magnitude_bins() { return {kEntropyBins, true}; }
+CUQAT_HD constexpr EqualBins value_bins() { return {kEntropyBins / 2, false}; }
 
 /// Shared memory of the block that counts bins.
 struct BinStorage {
@@ -21,25 +26,51 @@ struct BinStorage {
   double c_log_c[kEntropyBins];
 };
 
-/// One block: bins of the magnitudes over [0, amax], and their sums. An f32 amax: times the number
-/// of bins, a power of two, and divided, a magnitude is rounded once, and never up to a whole
-/// number.
-__global__ void __launch_bounds__(kDistributionThreads)
-    entropy_bins_kernel(CalibrationState* state) {
-  constexpr int kRun = static_cast<int>(scalar::kEntropyRun);
-  auto& shared = shared_storage<BinStorage>();
-  CalibrationSearch& search = state->search;
-  const Distribution& magnitudes = state->tables.magnitudes;
+namespace detail {
+
+/// The scale's bins, counted from its distribution. All threads of the block call it.
+__device__ inline void count_bins(BinStorage& shared, const CalibrationMemory& memory,
+                                  const EqualBins& bins) {
+  const Distribution values = memory.own_values();
+  const double amax = memory.own_search().statistics.amax();
   const int thread = static_cast<int>(threadIdx.x);
   for (int i = thread; i < kEntropyBins; i += kDistributionThreads) shared.bin[i] = 0;
   __syncthreads();
-  const double amax = detail::largest_magnitude(state->tables);
-  for (int i = thread; i < magnitudes.size && amax > 0.0; i += kDistributionThreads) {
-    const int bin = static_cast<int>(magnitudes.value[i] * kEntropyBins / amax);
-    atomicAdd(&shared.bin[bin < kEntropyBins ? bin : kEntropyBins - 1],
-              static_cast<unsigned long long>(magnitudes.count(i)));
+  for (int i = thread; i < values.size && amax > 0.0; i += kDistributionThreads) {
+    atomicAdd(&shared.bin[bins.bin(static_cast<float>(values.value[i]), amax)],
+              static_cast<unsigned long long>(values.count(i)));
   }
   __syncthreads();
+}
+
+/// Bins that have been counted but for the zeros, which belong to bin `zero_bin`. All threads call
+/// it.
+__device__ inline void load_bins(BinStorage& shared, const CalibrationMemory& memory,
+                                 int zero_bin) {
+  const unsigned long long* const bins = memory.own_bins();
+  const int thread = static_cast<int>(threadIdx.x);
+  for (int i = thread; i < kEntropyBins; i += kDistributionThreads) {
+    const std::int64_t zeros = i == zero_bin ? memory.own_search().statistics.zeros : 0;
+    shared.bin[i] = bins[i] + static_cast<unsigned long long>(zeros);
+  }
+  __syncthreads();
+}
+
+}  // namespace detail
+
+/// One block: bins of the magnitudes, counted before or from the distribution, and their sums.
+template <bool kCounted>
+__global__ void __launch_bounds__(kDistributionThreads)
+    entropy_bins_kernel(CalibrationMemory memory) {
+  constexpr int kRun = static_cast<int>(scalar::kEntropyRun);
+  auto& shared = shared_storage<BinStorage>();
+  ScaleSearch& search = memory.own_search();
+  const int thread = static_cast<int>(threadIdx.x);
+  if constexpr (kCounted) {
+    detail::load_bins(shared, memory, 0);
+  } else {
+    detail::count_bins(shared, memory, magnitude_bins());
+  }
   // Zeros and near-zeros say nothing about the range: the first bin takes its neighbour's count.
   if (thread == 0) shared.bin[0] = shared.bin[1];
   __syncthreads();
@@ -73,8 +104,8 @@ __global__ void __launch_bounds__(kDistributionThreads)
 }
 
 /// A thread for each candidate.
-__global__ void entropy_divergence_kernel(CalibrationState* state, int num_levels) {
-  CalibrationSearch& search = state->search;
+__global__ void entropy_divergence_kernel(CalibrationMemory memory, int num_levels) {
+  ScaleSearch& search = memory.own_search();
   const int kept = kFirstEntropyCandidate + static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (kept > kEntropyBins) return;
   static_assert(sizeof(unsigned long long) == sizeof(std::uint64_t));
@@ -86,9 +117,9 @@ __global__ void entropy_divergence_kernel(CalibrationState* state, int num_level
 
 /// One block: the last candidate of least divergence, cut to what was observed.
 template <typename C>
-__global__ void entropy_finalist_kernel(CalibrationState* state) {
+__global__ void entropy_finalist_kernel(CalibrationMemory memory) {
   auto& shared = shared_storage<int[kPlanThreads]>();
-  CalibrationSearch& search = state->search;
+  ScaleSearch& search = memory.own_search();
   constexpr int kFirst = kFirstEntropyCandidate;
   const int last_least =
       kFirst + detail::first_of(shared, kEntropyBins + 1 - kFirst, [&](int a, int b) {
@@ -97,10 +128,10 @@ __global__ void entropy_finalist_kernel(CalibrationState* state) {
         return divergence_a != divergence_b ? divergence_a < divergence_b : a > b;
       });
   if (threadIdx.x != 0) return;
-  const double amax = detail::largest_magnitude(state->tables);
+  const double amax = search.statistics.amax();
   const C threshold =
       static_cast<C>(amax * (static_cast<double>(last_least) / double{kEntropyBins}));
-  detail::add_observed_finalist<C>(state, -threshold, threshold);
+  detail::add_observed_finalist<C>(search, -threshold, threshold);
 }
 
 }  // namespace cuqat::gpu

@@ -13,15 +13,16 @@
 #include "cuqat/scalar/percentile_rank.hpp"
 #include "cuqat/scalar/squared_error.hpp"
 #include "scale_output.cuh"
+#include "segments.hpp"
 #include "shared_storage.cuh"
 
 namespace cuqat::gpu {
 
 /// One thread: the extremes.
 template <typename C>
-__global__ void minmax_finalist_kernel(CalibrationState* state) {
-  CalibrationSearch& search = state->search;
-  const Statistics& statistics = state->tables.statistics;
+__global__ void minmax_finalist_kernel(CalibrationMemory memory) {
+  ScaleSearch& search = memory.own_search();
+  const Statistics& statistics = search.statistics;
   const bool any = statistics.finite() > 0;
   search.num_finalists = 0;
   detail::add_finalist<C>(search, any ? statistics.min : 0.0, any ? statistics.max : 0.0);
@@ -44,50 +45,73 @@ __device__ inline double order_statistic(const Distribution& sorted, std::int64_
 
 /// One thread.
 template <typename C>
-__global__ void percentile_finalist_kernel(CalibrationState* state, bool symmetric,
+__global__ void percentile_finalist_kernel(CalibrationMemory memory, bool symmetric,
                                            double percentile) {
-  CalibrationSearch& search = state->search;
-  const CalibrationTables& tables = state->tables;
-  const std::int64_t n = tables.statistics.finite();
+  ScaleSearch& search = memory.own_search();
+  const Distribution sorted = memory.own_values();
+  const std::int64_t n = search.statistics.finite();
   search.num_finalists = 0;
   if (n == 0) {
     detail::add_finalist<C>(search, 0.0, 0.0);
   } else if (symmetric) {
-    const double amax = order_statistic(tables.magnitudes, scalar::percentile_rank(n, percentile));
+    const double amax = order_statistic(sorted, scalar::percentile_rank(n, percentile));
     detail::add_finalist<C>(search, -amax, amax);
   } else {
-    detail::add_finalist<C>(
-        search, order_statistic(tables.values, scalar::low_percentile_rank(n, percentile)),
-        order_statistic(tables.values, scalar::high_percentile_rank(n, percentile)));
+    detail::add_finalist<C>(search,
+                            order_statistic(sorted, scalar::low_percentile_rank(n, percentile)),
+                            order_statistic(sorted, scalar::high_percentile_rank(n, percentile)));
   }
 }
 
-/// Exact errors of the finalists, who have every kMaxFinalists-th block each. Of one nothing is
-/// asked.
-template <typename Q, typename C>
-__global__ void finalist_errors_kernel(CalibrationState* state, RangeRule rule, Q quantizer) {
-  CalibrationSearch& search = state->search;
+/// Values with counts, to sum errors over: those of a distribution. Where it is of magnitudes, a
+/// value and its opposite have the same error.
+struct DistributionTerms {
+  Distribution values;
+
+  __device__ std::int64_t size() const { return values.size; }
+  __device__ double value(std::int64_t i) const { return values.value[i]; }
+  __device__ std::uint64_t count(std::int64_t i) const { return values.count(static_cast<int>(i)); }
+};
+
+/// The same of elements.
+struct ElementTerms {
+  const float* x;
+  std::int64_t num_elements;
+
+  __device__ std::int64_t size() const { return num_elements; }
+  __device__ double value(std::int64_t i) const {
+    return scalar::is_finite(x[i]) ? static_cast<double>(x[i]) : 0.0;
+  }
+  __device__ std::uint64_t count(std::int64_t i) const { return scalar::is_finite(x[i]) ? 1 : 0; }
+};
+
+namespace detail {
+
+/// Exact errors of the scale's finalists, who have every kMaxFinalists-th block each. Of one
+/// nothing is asked. All threads call it.
+template <typename Q, typename C, typename Terms>
+__device__ void add_finalist_errors(ScaleSearch& search, const RangeRule& rule, const Q& quantizer,
+                                    const Terms& terms) {
   const int number = static_cast<int>(blockIdx.x % kMaxFinalists);
   if (search.num_finalists < 2 || number >= search.num_finalists) return;
   auto& shared = shared_storage<FinalistErrors>();
   if (threadIdx.x == 0) shared = {};
   __syncthreads();
-  const Distribution& values = state->tables.values;
-  const auto scale = detail::scale_of<C>(search.finalist[number], rule);
-  const double amax = detail::largest_magnitude(state->tables);
+  const auto scale = scale_of<C>(search.finalist[number], rule);
+  const double amax = search.statistics.amax();
   const double amax_reciprocal = 1.0 / amax;
   const double rounding_reciprocal =
       1.0 / scalar::rounding_unit(rule.quantizer.format, static_cast<double>(scale.scale), amax);
   FinalistErrors mine{};
-  const unsigned block = blockIdx.x / kMaxFinalists;
-  const int stride = static_cast<int>(gridDim.x / kMaxFinalists * blockDim.x);
-  for (int i = static_cast<int>(block * blockDim.x + threadIdx.x); i < values.size; i += stride) {
-    const double x = values.value[i];
+  const std::int64_t block = blockIdx.x / kMaxFinalists;
+  const std::int64_t stride = std::int64_t{gridDim.x / kMaxFinalists} * blockDim.x;
+  for (std::int64_t i = block * blockDim.x + threadIdx.x; i < terms.size(); i += stride) {
+    const double x = terms.value(i);
     const auto y =
         scalar::fake_quantize_element(quantizer, static_cast<C>(x), scale.scale, scale.zero_point);
     const std::uint64_t term = scalar::squared_term(
         x - static_cast<double>(y.value), y.clipped ? amax_reciprocal : rounding_reciprocal);
-    const std::uint64_t n = values.count(i);
+    const std::uint64_t n = terms.count(i);
     mine.rounding.add_product(term, y.clipped ? 0 : n);
     mine.clipping.add_product(term, y.clipped ? n : 0);
   }
@@ -100,15 +124,36 @@ __global__ void finalist_errors_kernel(CalibrationState* state, RangeRule rule, 
   }
 }
 
-/// One thread: the first finalist of least error, and its scale.
+}  // namespace detail
+
+/// Errors of the finalists over the scales' distributions.
+template <typename Q, typename C>
+__global__ void finalist_errors_kernel(CalibrationMemory memory, RangeRule rule, Q quantizer) {
+  detail::add_finalist_errors<Q, C>(memory.own_search(), rule, quantizer,
+                                    DistributionTerms{memory.own_values()});
+}
+
+/// The same over the elements themselves, of the scales from `first_scale` on.
+template <typename Q>
+__global__ void finalist_element_errors_kernel(CalibrationMemory memory, RangeRule rule,
+                                               Q quantizer, SegmentLayout layout,
+                                               std::int64_t first_scale, const float* x) {
+  const std::int64_t begin = layout.begin(first_scale + blockIdx.y);
+  detail::add_finalist_errors<Q, float>(
+      memory.own_search(), rule, quantizer,
+      ElementTerms{x + begin, layout.end(first_scale + blockIdx.y) - begin});
+}
+
+/// One thread: the first finalist of least error, and its scale. Those of the launch are stored
+/// from number `first_scale` on.
 template <typename C>
-__global__ void choose_finalist_kernel(const CalibrationState* state, RangeRule rule,
-                                       double clipping_weight, ScaleOutput output) {
-  const CalibrationSearch& search = state->search;
-  const CalibrationTables& tables = state->tables;
+__global__ void choose_finalist_kernel(CalibrationMemory memory, RangeRule rule,
+                                       double clipping_weight, ScaleOutput output,
+                                       std::int64_t first_scale) {
+  const ScaleSearch& search = memory.own_search();
   Range best = search.finalist[0];
   if (search.num_finalists > 1) {
-    const double amax = detail::largest_magnitude(tables);
+    const double amax = search.statistics.amax();
     double least = scalar::from_bits(scalar::FloatTraits<double>::kInfinity);
     for (int i = 0; i < search.num_finalists; ++i) {
       const auto scale = detail::scale_of<C>(search.finalist[i], rule);
@@ -124,7 +169,7 @@ __global__ void choose_finalist_kernel(const CalibrationState* state, RangeRule 
       }
     }
   }
-  store_scale(output, 0, detail::scale_of<C>(best, rule));
+  store_scale(output, first_scale + blockIdx.y, detail::scale_of<C>(best, rule));
 }
 
 }  // namespace cuqat::gpu

@@ -27,6 +27,7 @@
 #include "cuqat/histogram.hpp"
 #include "cuqat/scalar/histogram_key.hpp"
 #include "for_each_pack.cuh"
+#include "run_of_keys.cuh"
 #include "statistics.cuh"
 
 namespace cuqat::gpu {
@@ -77,24 +78,6 @@ inline constexpr unsigned kHighCount = 1u << 14;
 /// Bits that are set in a counter of either sign from kHighCount on.
 inline constexpr std::uint32_t kHighBits =
     ((0x10000u - kHighCount) << 16) | (0x10000u - kHighCount);
-
-/// A key and how often it has come in a row, for keys outside the window.
-class RunOfKeys {
- public:
-  __device__ void add(unsigned key, unsigned long long* counts) {
-    if (key != key_) flush(counts);
-    key_ = key;
-    ++length_;
-  }
-  __device__ void flush(unsigned long long* counts) {
-    if (length_ != 0) atomicAdd(&counts[key_], static_cast<unsigned long long>(length_));
-    length_ = 0;
-  }
-
- private:
-  unsigned key_ = 0;
-  unsigned length_ = 0;
-};
 
 /// The lowest magnitude of the window: the one of most elements in a sample, which is the elements
 /// i * count / kHistogramThreads. It is the same for every block, so that all are equally fast.

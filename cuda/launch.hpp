@@ -26,17 +26,25 @@ struct BlockShape {
   std::size_t shared_bytes;
 };
 
-/// Puts `kernel<<<num_blocks, num_threads, shared_bytes, stream>>>(arguments...)` on the stream.
+/// Puts `kernel<<<grid, num_threads, shared_bytes, stream>>>(arguments...)` on the stream.
 template <typename... Parameters, typename... Arguments>
-void launch(int num_blocks, const BlockShape& block, const LaunchTarget& target,
+void launch(dim3 grid, const BlockShape& block, const LaunchTarget& target,
             void (*kernel)(Parameters...), Arguments&&... arguments) {
   cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(num_blocks));
+  config.gridDim = grid;
   config.blockDim = dim3(static_cast<unsigned>(block.num_threads));
   config.dynamicSmemBytes = block.shared_bytes;
   config.stream = target.stream;
   check(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...),
         "cudaLaunchKernelEx", target.operation);
+}
+
+/// The same of so many blocks in a row.
+template <typename... Parameters, typename... Arguments>
+void launch(int num_blocks, const BlockShape& block, const LaunchTarget& target,
+            void (*kernel)(Parameters...), Arguments&&... arguments) {
+  launch(dim3(static_cast<unsigned>(num_blocks)), block, target, kernel,
+         std::forward<Arguments>(arguments)...);
 }
 
 /// The same with kBlockThreads.

@@ -156,14 +156,6 @@ void launch_observe_fake_quantize(const DeviceScaledTensor& tensor, const void* 
 void launch_add_counts(std::int64_t n, const std::uint64_t* from, std::uint64_t* to,
                        const LaunchTarget& target);
 
-/// Device memory of a calibration; it begins with the kNumKeys counts.
-std::size_t calibration_state_bytes();
-/// From the counts to what the methods ask. The dtype is bf16 or f16.
-void launch_calibration_tables(DType dtype, void* state, const LaunchTarget& target);
-/// One method's scale, from the tables. The method is not kEntropy in the original's dialect.
-void launch_calibration(const CalibrationOptions& options, const Quantizer& quantizer, void* state,
-                        const ScaleOutput& output, const LaunchTarget& target);
-
 /// What is asked of the finite elements of a tensor or a scale.
 struct PercentileRequest {
   OrderBy order;
@@ -178,13 +170,51 @@ void launch_percentiles(DType dtype, std::int64_t count, const void* x,
                         const PercentileRequest& request, Range* result, void* scratch,
                         const LaunchTarget& target);
 
-/// Of the tensor dtype, shape, granularity and num_scales are used, here and below.
-std::size_t sorted_percentile_scratch_bytes(const DeviceScaledTensor& tensor,
-                                            const LaunchTarget& target);
-/// The result is [num_scales, num_percentiles].
+/// Scratch memory of sorting. Of the tensor dtype, shape, granularity and num_scales are used, here
+/// and below.
+std::size_t sort_scratch_bytes(const DeviceScaledTensor& tensor, const LaunchTarget& target);
+/// Sorts the elements of each scale. The keys that are returned are in the scratch memory, in
+/// segments (scale_segments of dispatch.hpp). The tensor has elements.
+const void* launch_sort_scales(const DeviceScaledTensor& tensor, const void* x, OrderBy order,
+                               void* scratch, std::size_t scratch_bytes,
+                               const LaunchTarget& target);
+/// The result is [num_scales, num_percentiles]; the scratch memory is that of sorting.
 void launch_sorted_percentiles(const DeviceScaledTensor& tensor, const void* x,
                                const PercentileRequest& request, Range* result, void* scratch,
                                std::size_t scratch_bytes, const LaunchTarget& target);
+
+/// Device memory of a collector's calibration. It begins with the kNumKeys counts, behind which one
+/// of f32 has ObservedStatistics.
+std::size_t calibration_state_bytes(DType dtype);
+struct ObservedStatistics {
+  Statistics all;  ///< Zero bytes: nothing has been observed.
+  Statistics batch;
+};
+/// all += batch. They may be the same.
+void launch_merge_statistics(const Statistics* batch, Statistics* all, const LaunchTarget& target);
+/// One method's scale, from what has been observed. The dtype is not f64; the method is not
+/// kEntropy in the original's dialect.
+void launch_calibration(DType dtype, const CalibrationOptions& options, const Quantizer& quantizer,
+                        void* state, const ScaleOutput& output, const LaunchTarget& target);
+
+/// One method for each scale of a tensor, which is not f64. Of the tensor dtype, shape, granularity
+/// and num_scales are used.
+struct ScaleCalibration {
+  DeviceScaledTensor tensor;
+  CalibrationOptions options;
+  Quantizer quantizer;
+};
+/// Elements of the largest scale.
+std::int64_t longest_scale(const DeviceScaledTensor& tensor);
+/// Scratch memory where `scales_at_once` scales are searched side by side, at least one.
+std::size_t scale_calibration_scratch_bytes(const ScaleCalibration& calibration,
+                                            std::int64_t scales_at_once,
+                                            const LaunchTarget& target);
+/// Uses as much of the scratch memory as it can, which is at least that of one scale at once.
+/// Groups of f32 have at most kMaxSearchedElements elements.
+void launch_scale_calibration(const ScaleCalibration& calibration, const void* x,
+                              const ScaleOutput& output, void* scratch, std::size_t scratch_bytes,
+                              const LaunchTarget& target);
 
 /// Of the tensor dtype, shape, granularity and num_scales are used.
 void launch_scale_statistics(const DeviceScaledTensor& tensor, const void* x, Statistics* result,

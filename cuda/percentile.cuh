@@ -26,6 +26,7 @@
 #include "cuqat/scalar/percentile_rank.hpp"
 #include "for_each_pack.cuh"
 #include "launchers.hpp"
+#include "ordered_bits.cuh"
 #include "shared_storage.cuh"
 
 namespace cuqat::gpu {
@@ -61,36 +62,6 @@ struct LowCountStorage {
 };
 
 namespace detail {
-
-template <typename T>
-__device__ inline BitsOf<T> pattern_of(T element) {
-  return __builtin_bit_cast(BitsOf<T>, element);
-}
-
-/// Ordered as the numbers are; -0 comes just below +0.
-template <bool kOfMagnitudes, typename Bits>
-__device__ inline Bits ordered(Bits pattern) {
-  if constexpr (kOfMagnitudes) {
-    constexpr Bits kSign = static_cast<Bits>(Bits{1} << (sizeof(Bits) * 8 - 1));
-    return static_cast<Bits>(pattern & ~kSign);
-  } else {
-    return scalar::ordered_key(pattern);
-  }
-}
-template <bool kOfMagnitudes, typename Bits>
-__device__ inline Bits pattern_of_ordered(Bits bits) {
-  if constexpr (kOfMagnitudes) {
-    return bits;
-  } else {
-    return scalar::pattern_of_ordered_key(bits);
-  }
-}
-
-template <typename T, bool kOfMagnitudes>
-__device__ inline double value_of_ordered(BitsOf<T> bits) {
-  const auto element = __builtin_bit_cast(T, pattern_of_ordered<kOfMagnitudes>(bits));
-  return static_cast<double>(scalar::load_compute(element));
-}
 
 /// Ranks that are asked for, among n finite elements: one for each percentile of magnitudes, two
 /// for each of values.

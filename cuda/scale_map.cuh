@@ -60,6 +60,15 @@ struct ScaleMap {
   Divider by_run;
   bool is_single;    ///< One scale for everything.
   bool is_periodic;  ///< Rows repeat the same scales.
+
+  /// Where an element goes if those of a scale, segment_length of them, are put together.
+  __device__ std::int64_t gathered(std::int64_t element, std::int64_t segment_length) const {
+    if (!is_periodic) return element;
+    const std::int64_t row = by_row(element);
+    const std::int64_t in_row = element - row * row_length;
+    const std::int64_t run = by_run(in_row);
+    return run * segment_length + row * run_length + (in_row - run * run_length);
+  }
 };
 
 /// The scale of an element, and of the elements after it in turn.

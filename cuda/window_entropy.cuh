@@ -17,28 +17,19 @@
 
 namespace cuqat::gpu {
 
-/// One block: bins of the values over [-amax, amax], and the counts before each.
+/// One block: bins of the values, counted before or from the distribution, and the counts before
+/// each.
+template <bool kCounted>
 __global__ void __launch_bounds__(kDistributionThreads)
-    signed_entropy_bins_kernel(CalibrationState* state) {
-  constexpr int kHalf = kEntropyBins / 2;
+    signed_entropy_bins_kernel(CalibrationMemory memory) {
   auto& shared = shared_storage<BinStorage>();
-  CalibrationSearch& search = state->search;
-  const CalibrationTables& tables = state->tables;
+  ScaleSearch& search = memory.own_search();
   const int thread = static_cast<int>(threadIdx.x);
-  for (int i = thread; i < kEntropyBins; i += kDistributionThreads) shared.bin[i] = 0;
-  __syncthreads();
-  const double amax = detail::largest_magnitude(tables);
-  const Distribution& values = tables.values;
-  for (int i = thread; i < values.size && amax > 0.0; i += kDistributionThreads) {
-    const double value = values.value[i];
-    // Rounded once, and never to a whole number from below.
-    const double position = scalar::magnitude(value) * kHalf / amax;
-    const int down = static_cast<int>(position);
-    const int up = down + (static_cast<double>(down) < position || down == 0 ? 1 : 0);
-    const int bin = value < 0.0 ? kHalf - up : kHalf + (down < kHalf ? down : kHalf - 1);
-    atomicAdd(&shared.bin[bin], static_cast<unsigned long long>(values.count(i)));
+  if constexpr (kCounted) {
+    detail::load_bins(shared, memory, kEntropyBins / 2);
+  } else {
+    detail::count_bins(shared, memory, value_bins());
   }
-  __syncthreads();
   if (thread != 0) return;
   unsigned long long count = 0;
   for (int i = 0; i < kEntropyBins; ++i) {
@@ -169,9 +160,9 @@ struct BinWindow {
 /// A block for each candidate i = num_levels / 2 .. kEntropyBins / 2. Levels are at most as many as
 /// threads.
 __global__ void __launch_bounds__(kWindowThreads)
-    window_divergence_kernel(CalibrationState* state, int num_levels) {
+    window_divergence_kernel(CalibrationMemory memory, int num_levels) {
   auto& shared = shared_storage<WindowStorage>();
-  CalibrationSearch& search = state->search;
+  ScaleSearch& search = memory.own_search();
   const unsigned long long* const before = search.count_before;
   const int candidate = num_levels / 2 + static_cast<int>(blockIdx.x);
   const BinWindow window = BinWindow::of(candidate);
@@ -219,9 +210,9 @@ __global__ void __launch_bounds__(kWindowThreads)
 
 /// One block: the first candidate of least divergence, cut to what was observed.
 template <typename C>
-__global__ void window_finalist_kernel(CalibrationState* state, int num_levels) {
+__global__ void window_finalist_kernel(CalibrationMemory memory, int num_levels) {
   auto& shared = shared_storage<int[kPlanThreads]>();
-  CalibrationSearch& search = state->search;
+  ScaleSearch& search = memory.own_search();
   const int first = num_levels / 2;
   const int first_least =
       first + detail::first_of(shared, kEntropyBins / 2 + 1 - first, [&](int a, int b) {
@@ -231,10 +222,10 @@ __global__ void window_finalist_kernel(CalibrationState* state, int num_levels) 
       });
   if (threadIdx.x != 0) return;
   constexpr double kHalf = kEntropyBins / 2;
-  const double amax = detail::largest_magnitude(state->tables);
+  const double amax = search.statistics.amax();
   const BinWindow window = BinWindow::of(first_least);
   detail::add_observed_finalist<C>(
-      state, static_cast<C>(amax * (static_cast<double>(window.begin) / kHalf - 1.0)),
+      search, static_cast<C>(amax * (static_cast<double>(window.begin) / kHalf - 1.0)),
       static_cast<C>(amax * (static_cast<double>(window.end) / kHalf - 1.0)));
 }
 

@@ -88,6 +88,10 @@ struct ScaleZeroPoint {
 ///         affine FP8.
 ScaleZeroPoint range_to_scale(Range range, const Quantizer& quantizer, bool symmetric, DType dtype);
 
+/// Of up to so many f32 or f64 elements of a scale kMse and kSqnr search the values themselves, of
+/// more elements bins.
+inline constexpr std::int64_t kMaxSearchedElements = 65'536;
+
 /// Calibrates the concatenation of `batches` by every method asked, from the data itself.
 /// Shape:  batches of one dtype; for channels of one channel count, for groups any rank above 0.
 /// Order:  runs on the calling thread and options.num_threads - 1 helpers; returns when done. f32
@@ -132,6 +136,12 @@ class CalibrationCollector {
   static CalibrationCollector of_key_histogram(DType dtype,
                                                std::span<const std::uint64_t, kNumKeys> counts,
                                                const Shape& shape);
+
+  /// A collector of f32 that has observed what a key histogram counts, and more than
+  /// kMaxExactValues values: they are coarsened. Its shape is [elements].
+  /// @throws InvalidArgument for counts that are not those of the statistics' elements.
+  static CalibrationCollector of_f32_key_histogram(std::span<const std::uint64_t, kNumKeys> counts,
+                                                   const Statistics& statistics);
 
   /// Adds every element of the batch.
   /// @throws InvalidArgument for another dtype, or another number of channels than before. The

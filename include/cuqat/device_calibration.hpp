@@ -17,17 +17,19 @@
 
 namespace cuqat {
 
-/// A CalibrationCollector in device memory, for bf16 and f16: the exact distribution of everything
-/// that it has observed, as a key histogram. Answers stay on the device, ready for the quantizing
-/// functions: a training step can observe, calibrate and quantize without a word to the host, also
-/// within a CUDA graph.
+/// A CalibrationCollector in device memory, as a key histogram of everything that it has observed:
+/// of bf16 and f16 the exact distribution. f32 is coarsened to 8 leading bits of the significand
+/// from the first value on, as a CalibrationCollector does past kMaxExactValues; its extremes and
+/// statistics are exact. Answers stay on the device, ready for the quantizing functions: a training
+/// step can observe, calibrate and quantize without a word to the host, also within a CUDA graph.
 ///
 /// All functions that take a stream put work on it, which the caller orders against other work on
 /// the same collector. Only the functions that say so wait or allocate.
 class DeviceCalibrationCollector {
  public:
-  /// Allocates 5 MB of device memory, and waits for that but for no stream. Granularity: tensor.
-  /// @throws InvalidArgument for f32 and f64; CudaError where the memory cannot be had.
+  /// Allocates 3 MB of device memory, 6 MB for f32, and waits for that but for no stream.
+  /// Granularity: tensor.
+  /// @throws InvalidArgument for f64; CudaError where the memory cannot be had.
   DeviceCalibrationCollector(DType dtype, const DeviceContext& context);
   /// Work on it must have ended. Waits; never throws.
   ~DeviceCalibrationCollector();
@@ -37,7 +39,7 @@ class DeviceCalibrationCollector {
 
   [[nodiscard]] DType dtype() const noexcept;
   /// The histogram: kNumKeys counts in device memory. Collectors of several devices are merged by
-  /// adding them, whoever does it.
+  /// adding them, whoever does it; but of f32, whose statistics are apart, by merge().
   [[nodiscard]] DeviceSpan<std::uint64_t> counts() const noexcept;
 
   /// Adds every element of the batch.
@@ -52,7 +54,7 @@ class DeviceCalibrationCollector {
   /// Shape:  y of the dtype and shape of x, apart from it; clip_mask as in FakeQuantizeExtras, or
   ///         empty.
   /// Values: as observe and fake_quantize.
-  /// Order:  on the stream, one kernel.
+  /// Order:  on the stream, one kernel and one read; f32 is read twice, by three kernels.
   /// Agrees: bit for bit with both.
   /// @throws as observe and fake_quantize, and for y in memory of x.
   void observe_and_fake_quantize(ConstDeviceTensorView x, const DeviceQuantParams& params,
@@ -76,7 +78,7 @@ class DeviceCalibrationCollector {
   /// Shape:  scales one entry.
   /// Values: as CalibrationCollector::compute; 1 and 0 where nothing finite was observed.
   /// Order:  on the stream, 3 to 23 kernels.
-  /// Agrees: bit for bit with the host.
+  /// Agrees: bit for bit with the host, f32 with to_host().
   /// @throws InvalidArgument for options that do not fit together, the entropy dialect kOriginal
   ///         (the host answers it), scales as minmax_scales; CudaError where a launch fails.
   void compute(const CalibrationOptions& method, const DeviceScales& scales,
@@ -85,7 +87,8 @@ class DeviceCalibrationCollector {
   /// Everything observed, as a collector of the host, which answers with every method and what it
   /// costs, and is saved and merged with others. Its shape is [elements].
   /// Order:  waits for the stream; the first time it allocates 512 KB of pinned host memory.
-  /// Agrees: bit for bit with a collector of the host, but for the shape.
+  /// Agrees: bit for bit with a collector of the host, but for the shape; f32 with one that has
+  ///         observed more than kMaxExactValues values.
   /// @throws InvalidArgument for a context of another device; CudaError where a call fails.
   [[nodiscard]] CalibrationCollector to_host(const DeviceContext& context, StreamRef stream) const;
 
@@ -93,6 +96,34 @@ class DeviceCalibrationCollector {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// The scale and the zero point of each channel or group of x by one method, from the data itself:
+/// of the weights of a layer, say.
+/// Shape:  x bf16, f16 or f32, groups of f32 of at most kMaxSearchedElements; scales one entry for
+///         each scale of the granularity.
+/// Values: as calibrate; 1 and 0 for a scale without a finite element.
+/// Order:  on the stream; it does not wait or allocate and uses the context's scratch memory, of
+///         which calibration_workspace_bytes says how much. More lets it search more scales side by
+///         side, which is faster: they take up to 24 kernels together, each such set of scales.
+/// Agrees: bit for bit with the host.
+/// @throws InvalidArgument for f64, groups that are too long, options that do not fit together,
+///         the entropy dialect kOriginal (the host answers it), scales as minmax_scales, or in
+///         memory of x, too little scratch memory; CudaError where a launch fails.
+void calibrate_scales(ConstDeviceTensorView x, const Granularity& granularity,
+                      const CalibrationOptions& method, const DeviceScales& scales,
+                      const DeviceContext& context, StreamRef stream);
+
+/// Scratch memory of the context that calibrate_scales takes to search `scales_at_once` scales, at
+/// least one, side by side. For kEntropy, kMse and kSqnr each of those takes 88 KB and 32 bytes an
+/// element, at most 2 MB, beside two copies of x and what CUB asks to sort them; of f32 scales of
+/// more than kMaxSearchedElements 5 MB, beside a copy of x where the elements of a scale do not lie
+/// together.
+/// Order:  does not wait.
+/// @throws as calibrate_scales of such a tensor, and for less than one scale.
+std::size_t calibration_workspace_bytes(DType dtype, const Shape& shape,
+                                        const Granularity& granularity,
+                                        const CalibrationOptions& method,
+                                        std::int64_t scales_at_once, const DeviceContext& context);
 
 /// Batches of one named layer in device memory.
 struct DeviceLayerActivations {
@@ -103,7 +134,7 @@ struct DeviceLayerActivations {
 /// Calibrates the outputs of one layer, with one scale: one read of each batch on the device, the
 /// answer and what it costs on the host.
 /// Shape:  batches of one dtype, bf16 or f16; without batches as without elements.
-/// Order:  allocates 5 MB of device memory, and waits for the stream.
+/// Order:  allocates 3 MB of device memory, and waits for the stream.
 /// Agrees: bit for bit with calibrate_layer of the same batches on the host.
 /// @throws InvalidArgument for options that do not fit together, f32 and f64, batches of different
 ///         dtypes, a pointer that the device cannot use; CudaError.

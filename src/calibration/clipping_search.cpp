@@ -207,23 +207,19 @@ std::vector<Range> ClippingSearch::best(double clipping_weight, std::size_t num_
     if (width(range_a) != width(range_b)) return width(range_a) > width(range_b);
     return range_a.high > range_b.high;
   });
-  const auto coarse = [](RangeEnds ends) {
-    constexpr std::int32_t kStep = scalar::kRangeRefinement;
-    return RangeEnds{(ends.low + kStep / 2) / kStep, (ends.high + kStep / 2) / kStep};
-  };
   std::vector<RangeEnds> chosen;
   for (const Candidate& candidate : candidates) {
     if (chosen.size() == num_wanted) break;
     if (!chosen.empty() && candidate.cost > candidates[0].cost * (1.0 + slack)) break;
     const bool is_repeated =
         costs_are_estimates && std::any_of(chosen.begin(), chosen.end(), [&](RangeEnds other) {
-          return coarse(other) == coarse(candidate.ends);
+          return scalar::nearest_step(other) == scalar::nearest_step(candidate.ends);
         });
     if (!is_repeated) chosen.push_back(candidate.ends);
   }
-  constexpr RangeEnds kWidest{scalar::kRangeUnits, scalar::kRangeUnits};
-  if (costs_are_estimates && std::find(chosen.begin(), chosen.end(), kWidest) == chosen.end()) {
-    chosen.push_back(kWidest);
+  if (costs_are_estimates &&
+      std::find(chosen.begin(), chosen.end(), scalar::kWidestRange) == chosen.end()) {
+    chosen.push_back(scalar::kWidestRange);
   }
   std::vector<Range> result;
   for (const RangeEnds ends : chosen) result.push_back(range_of(ends));

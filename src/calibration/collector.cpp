@@ -7,6 +7,7 @@
 #include "calibration/methods.hpp"
 #include "calibration/parallel.hpp"
 #include "calibration/source.hpp"
+#include "cuqat/scalar/histogram_key.hpp"
 
 namespace cuqat {
 namespace {
@@ -93,6 +94,38 @@ CalibrationCollector CalibrationCollector::of_key_histogram(
                           std::to_string(total));
   }
   result.state_->shape = extents_of(shape);
+  return result;
+}
+
+CalibrationCollector CalibrationCollector::of_f32_key_histogram(
+    std::span<const std::uint64_t, kNumKeys> counts, const Statistics& statistics) {
+  std::uint64_t total = 0;
+  for (const std::uint64_t count : counts) {
+    if (__builtin_add_overflow(total, count, &total)) total = ~std::uint64_t{0};
+  }
+  const Distribution values = calibration::coarsened_f32_keys(counts);
+  std::uint64_t finite = 0;
+  for (const std::uint64_t count : values.counts) finite += count;
+  const auto has = [&](double end) {
+    return counts[scalar::histogram_key(static_cast<float>(end))] > 0 ||
+           (end == 0.0 && counts[scalar::histogram_key(-0.0f)] > 0);
+  };
+  if (total != static_cast<std::uint64_t>(statistics.count) ||
+      finite != static_cast<std::uint64_t>(statistics.finite()) ||
+      (finite > 0 && !(has(statistics.min) && has(statistics.max)))) {
+    throw InvalidArgument("counts has " + std::to_string(total) + " elements, " +
+                          std::to_string(finite) + " of them finite: statistics has " +
+                          std::to_string(statistics.count) + ", " +
+                          std::to_string(statistics.finite()) + " of them finite, in [" +
+                          std::to_string(statistics.min) + ", " + std::to_string(statistics.max) +
+                          "], and their keys must have counts");
+  }
+  CalibrationCollector result(DType::kF32);
+  calibration::Accumulator& data = result.state_->accumulator;
+  data.overflowed = true;
+  data.statistics[0] = statistics;
+  data.values[0] = values;
+  result.state_->shape = {statistics.count};
   return result;
 }
 

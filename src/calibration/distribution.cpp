@@ -203,10 +203,8 @@ Distribution coarsened_f32_keys(std::span<const std::uint64_t, kNumKeys> counts)
 double coarsened(double value, DType dtype) noexcept {
   if (value == 0.0) return 0.0;
   if (dtype == DType::kF32) {
-    const std::uint32_t bits = scalar::to_bits(static_cast<float>(value));
-    const std::uint32_t key = bits >> 16;
-    if (key == 0x0000u || key == 0x8000u) return 0.0;  // subnormals below 2^-133
-    return static_cast<double>(scalar::from_bits((key << 16) | 0x8000u));
+    return static_cast<double>(
+        scalar::middle_of_f32_key(scalar::histogram_key(static_cast<float>(value))));
   }
   if (dtype == DType::kF64) {
     constexpr int kDropped = 44;

@@ -19,9 +19,6 @@ namespace {
 
 using scalar::kEntropyBins;
 
-// How far the search's cost may be off by taking bins for values, relative.
-constexpr double kBinningSlack = 1e-2;
-
 double to_compute(double value, DType dtype) {
   return dtype == DType::kF64 ? value : static_cast<double>(static_cast<float>(value));
 }
@@ -136,7 +133,8 @@ std::vector<Range> finalists(const Source& source, SearchTables& tables,
                              const CalibrationOptions& options, double weight) {
   const bool exact = source.search_is_exact();
   std::vector<Range> result = tables.search_for(options).best(
-      weight, scalar::kMaxFinalists, exact ? scalar::kRoundingSlack : kBinningSlack, !exact);
+      weight, scalar::kMaxFinalists, exact ? scalar::kRoundingSlack : scalar::kBinningSlack,
+      !exact);
   if (tables.exponent() == 0) return result;
   for (Range& range : result) {
     range = within_observed(source, std::ldexp(range.low, tables.exponent()),

@@ -12,12 +12,8 @@
 
 namespace cuqat::calibration {
 
-/// Of up to so many f32 or f64 elements a clipping search looks at each value.
-inline constexpr std::int64_t kMaxSearchedElements = 65'536;
-
 inline bool must_search_bins(DType dtype, const Statistics& statistics) noexcept {
-  return (dtype == DType::kF32 || dtype == DType::kF64) &&
-         statistics.finite() > kMaxSearchedElements;
+  return (dtype == DType::kF32 || dtype == DType::kF64) && statistics.count > kMaxSearchedElements;
 }
 
 class Source {

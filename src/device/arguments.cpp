@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "calibration/methods.hpp"
 #include "check.hpp"
 
 namespace cuqat::detail {
@@ -109,6 +110,14 @@ gpu::ScaleOutput check_scale_output(const DeviceScales& scales, DType dtype,
   if (symmetric && scales.zero_point.empty()) return {scales.scale.data(), nullptr};
   check_per_scale("scales.zero_point", scales.zero_point, num_scales, context);
   return {scales.scale.data(), scales.zero_point.data()};
+}
+
+void check_calibration(const CalibrationOptions& method) {
+  calibration::check(method);
+  if (method.method == CalibMethod::kEntropy && method.dialect == EntropyDialect::kOriginal) {
+    throw_invalid("method.dialect", to_string(method.dialect),
+                  "modelopt or onnxruntime on the device; a collector of the host answers it");
+  }
 }
 
 void* scratch(std::size_t bytes, const DeviceContext& context) {

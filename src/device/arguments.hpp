@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <string_view>
 
+#include "cuqat/calibration.hpp"
 #include "cuqat/device_fake_quant.hpp"
 #include "cuqat/device_observers.hpp"
 #include "device/context.hpp"
@@ -88,6 +89,9 @@ void check_per_scale(std::string_view name, const ConstDeviceTensorView& entries
 gpu::ScaleOutput check_scale_output(const DeviceScales& scales, DType dtype,
                                     std::int64_t num_scales, const Quantizer& quantizer,
                                     bool symmetric, const DeviceContext& context);
+
+/// Options that fit together, of a method that the device answers.
+void check_calibration(const CalibrationOptions& method);
 
 /// A dtype that must be the compute type of `dtype`.
 void check_compute_type(std::string_view name, DType found, DType dtype);

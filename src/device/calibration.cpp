@@ -18,6 +18,11 @@ namespace {
 
 constexpr std::size_t kCountBytes = kNumKeys * sizeof(std::uint64_t);
 
+/// What is observed: the counts, and for f32 the statistics behind them.
+std::size_t observed_bytes(DType dtype) {
+  return kCountBytes + (dtype == DType::kF32 ? sizeof(gpu::ObservedStatistics) : 0);
+}
+
 void check_observed(std::string_view name, DType found, DType observed) {
   if (found != observed) {
     detail::throw_invalid(name, to_string(found),
@@ -36,6 +41,20 @@ struct DeviceCalibrationCollector::State {
     return context.state().target(stream, operation);
   }
 
+  /// Of f32.
+  [[nodiscard]] gpu::ObservedStatistics* statistics() const {
+    return reinterpret_cast<gpu::ObservedStatistics*>(static_cast<std::byte*>(memory.data()) +
+                                                      kCountBytes);
+  }
+
+  /// Counts the elements; of f32 their statistics go with them.
+  void observe(std::int64_t count, const void* x, const gpu::LaunchTarget& to) const {
+    auto* const counts = static_cast<std::uint64_t*>(memory.data());
+    const bool is_f32 = dtype == DType::kF32;
+    gpu::launch_key_histogram(dtype, count, x, counts, is_f32 ? &statistics()->batch : nullptr, to);
+    if (is_f32) gpu::launch_merge_statistics(&statistics()->batch, &statistics()->all, to);
+  }
+
   DType dtype;
   int device;
   detail::DeviceMemory memory;                  ///< The counts, then what answers need.
@@ -43,12 +62,10 @@ struct DeviceCalibrationCollector::State {
 };
 
 DeviceCalibrationCollector::DeviceCalibrationCollector(DType dtype, const DeviceContext& context) {
-  if (dtype != DType::kBF16 && dtype != DType::kF16) {
-    detail::throw_invalid("dtype", to_string(dtype), "F16 or BF16");
-  }
+  if (dtype == DType::kF64) detail::throw_invalid("dtype", to_string(dtype), "F32, F16 or BF16");
   context.state().check_is_current();
-  state_.reset(
-      new State{dtype, context.device(), detail::DeviceMemory(gpu::calibration_state_bytes()), {}});
+  state_.reset(new State{
+      dtype, context.device(), detail::DeviceMemory(gpu::calibration_state_bytes(dtype)), {}});
 }
 
 DeviceCalibrationCollector::~DeviceCalibrationCollector() = default;
@@ -67,8 +84,7 @@ void DeviceCalibrationCollector::observe(ConstDeviceTensorView batch, const Devi
                                          StreamRef stream) {
   check_observed("batch.dtype()", batch.dtype(), dtype());
   detail::check_device_view("batch", batch, context);
-  gpu::launch_key_histogram(dtype(), batch.count(), batch.data(), counts().data(), nullptr,
-                            state_->target(context, stream));
+  state_->observe(batch.count(), batch.data(), state_->target(context, stream));
 }
 
 void DeviceCalibrationCollector::observe_and_fake_quantize(
@@ -78,8 +94,14 @@ void DeviceCalibrationCollector::observe_and_fake_quantize(
   const gpu::FakeQuantizeWork work =
       detail::check_fake_quantize(x, params, y, {clip_mask, {}}, context);
   detail::check_disjoint({"y", detail::as_plain(y)}, {"x", detail::as_plain(x)});
+  const gpu::LaunchTarget target = state_->target(context, stream);
+  if (dtype() == DType::kF32) {
+    state_->observe(x.count(), x.data(), target);
+    gpu::launch_fake_quantize(work.tensor, work.x, work.y, work.clip_mask, nullptr, target);
+    return;
+  }
   gpu::launch_observe_fake_quantize(work.tensor, work.x, work.y, work.clip_mask, counts().data(),
-                                    state_->target(context, stream));
+                                    target);
 }
 
 void DeviceCalibrationCollector::merge(const DeviceCalibrationCollector& other,
@@ -89,47 +111,50 @@ void DeviceCalibrationCollector::merge(const DeviceCalibrationCollector& other,
     detail::throw_invalid("other", "on device " + detail::text(other.state_->device),
                           "on that of the collector, " + detail::text(state_->device));
   }
-  gpu::launch_add_counts(kNumKeys, other.counts().data(), counts().data(),
-                         state_->target(context, stream));
+  const gpu::LaunchTarget target = state_->target(context, stream);
+  gpu::launch_add_counts(kNumKeys, other.counts().data(), counts().data(), target);
+  if (dtype() == DType::kF32) {
+    gpu::launch_merge_statistics(&other.state_->statistics()->all, &state_->statistics()->all,
+                                 target);
+  }
 }
 
 void DeviceCalibrationCollector::reset(const DeviceContext& context, StreamRef stream) {
   const gpu::LaunchTarget target = state_->target(context, stream);
-  gpu::check(cudaMemsetAsync(counts().data(), 0, kCountBytes, target.stream), "cudaMemsetAsync",
-             target.operation);
+  gpu::check(cudaMemsetAsync(counts().data(), 0, observed_bytes(dtype()), target.stream),
+             "cudaMemsetAsync", target.operation);
 }
 
 void DeviceCalibrationCollector::compute(const CalibrationOptions& method,
                                          const DeviceScales& scales, const DeviceContext& context,
                                          StreamRef stream) {
-  calibration::check(method);
-  if (method.method == CalibMethod::kEntropy && method.dialect == EntropyDialect::kOriginal) {
-    detail::throw_invalid("method.dialect", to_string(method.dialect),
-                          "modelopt or onnxruntime on the device; to_host() answers it");
-  }
+  detail::check_calibration(method);
   const Quantizer quantizer = calibration::quantizer_of(method);
   const gpu::ScaleOutput output =
       detail::check_scale_output(scales, dtype(), 1, quantizer, method.symmetric, context);
   detail::check_apart({{"scales.scale", detail::as_plain(scales.scale)},
                        {"scales.zero_point", detail::as_plain(scales.zero_point)}},
                       {});
-  const gpu::LaunchTarget target = state_->target(context, stream);
-  gpu::launch_calibration_tables(dtype(), state_->memory.data(), target);
-  gpu::launch_calibration(method, quantizer, state_->memory.data(), output, target);
+  gpu::launch_calibration(dtype(), method, quantizer, state_->memory.data(), output,
+                          state_->target(context, stream));
 }
 
 CalibrationCollector DeviceCalibrationCollector::to_host(const DeviceContext& context,
                                                          StreamRef stream) const {
   const gpu::LaunchTarget target = state_->target(context, stream);
   // Kept, for where waiting fails the copy may still be under way.
-  if (!state_->on_host) state_->on_host.emplace(kCountBytes);
-  gpu::check(cudaMemcpyAsync(state_->on_host->data(), counts().data(), kCountBytes,
+  const std::size_t bytes = observed_bytes(dtype());
+  if (!state_->on_host) state_->on_host.emplace(bytes);
+  gpu::check(cudaMemcpyAsync(state_->on_host->data(), counts().data(), bytes,
                              cudaMemcpyDeviceToHost, target.stream),
              "cudaMemcpyAsync", target.operation);
   gpu::check(cudaStreamSynchronize(target.stream), "cudaStreamSynchronize", target.operation);
   const auto* const keys = static_cast<const std::uint64_t*>(state_->on_host->data());
-  return CalibrationCollector::of_key_histogram(
-      dtype(), std::span<const std::uint64_t, kNumKeys>(keys, kNumKeys));
+  const std::span<const std::uint64_t, kNumKeys> found(keys, kNumKeys);
+  if (dtype() != DType::kF32) return CalibrationCollector::of_key_histogram(dtype(), found);
+  const auto* const statistics = reinterpret_cast<const gpu::ObservedStatistics*>(keys + kNumKeys);
+  return CalibrationCollector::of_f32_key_histogram(
+      found, statistics->all.count == 0 ? Statistics{} : statistics->all);
 }
 
 CalibrationResult calibrate_layer(std::span<const ConstDeviceTensorView> layer_outputs,
@@ -137,6 +162,10 @@ CalibrationResult calibrate_layer(std::span<const ConstDeviceTensorView> layer_o
                                   StreamRef stream) {
   calibration::check(method);
   const DType dtype = layer_outputs.empty() ? DType::kBF16 : layer_outputs.front().dtype();
+  if (dtype == DType::kF32) {
+    // A collector of the device coarsens it.
+    detail::throw_invalid("layer_outputs[0].dtype()", to_string(dtype), "F16 or BF16");
+  }
   DeviceCalibrationCollector collector(dtype, context);
   for (const ConstDeviceTensorView& batch : layer_outputs) {
     collector.observe(batch, context, stream);

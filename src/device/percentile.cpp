@@ -66,8 +66,8 @@ void percentile_ranges(ConstDeviceTensorView x, OrderBy order, std::span<const d
 std::size_t sorted_percentile_workspace_bytes(DType dtype, const Shape& shape,
                                               const Granularity& granularity,
                                               const DeviceContext& context) {
-  return gpu::sorted_percentile_scratch_bytes(detail::unscaled_tensor(dtype, shape, granularity),
-                                              context.state().target_without_stream());
+  return gpu::sort_scratch_bytes(detail::unscaled_tensor(dtype, shape, granularity),
+                                 context.state().target_without_stream());
 }
 
 void sorted_percentile_ranges(ConstDeviceTensorView x, const Granularity& granularity,
@@ -80,7 +80,7 @@ void sorted_percentile_ranges(ConstDeviceTensorView x, const Granularity& granul
       check_request(x, order, percentiles, tensor.num_scales, result, context);
   const gpu::LaunchTarget target = context.state().target(stream);
   if (result.empty()) return;
-  const std::size_t scratch_bytes = gpu::sorted_percentile_scratch_bytes(tensor, target);
+  const std::size_t scratch_bytes = gpu::sort_scratch_bytes(tensor, target);
   void* const scratch = detail::scratch(scratch_bytes, context);
   gpu::launch_sorted_percentiles(tensor, x.data(), request, result.data(), scratch, scratch_bytes,
                                  target);

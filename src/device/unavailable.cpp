@@ -161,6 +161,16 @@ CalibrationCollector DeviceCalibrationCollector::to_host(const DeviceContext&, S
   unavailable();
 }
 
+void calibrate_scales(ConstDeviceTensorView, const Granularity&, const CalibrationOptions&,
+                      const DeviceScales&, const DeviceContext&, StreamRef) {
+  unavailable();
+}
+std::size_t calibration_workspace_bytes(DType, const Shape&, const Granularity&,
+                                        const CalibrationOptions&, std::int64_t,
+                                        const DeviceContext&) {
+  unavailable();
+}
+
 std::size_t percentile_workspace_bytes(DType, OrderBy, std::size_t) { unavailable(); }
 void percentile_ranges(ConstDeviceTensorView, OrderBy, std::span<const double>, DeviceSpan<Range>,
                        const DeviceContext&, StreamRef) {

@@ -4,9 +4,13 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <span>
+#include <vector>
 
 #include "calibration/answers.hpp"
 #include "calibration/oracle.hpp"
+#include "cuqat/histogram.hpp"
+#include "host/expect_invalid.hpp"
 
 namespace cuqat::test {
 namespace {
@@ -178,6 +182,42 @@ TEST(CoarsenedCollector, IsTheSameForEveryWayTheValuesCome) {
     EXPECT_TRUE(last.save() == state) << to_string(dtype);
     expect_same(last.compute(all_methods()), whole.compute(all_methods()), "in another tree");
   }
+}
+
+/// A device counts f32 so.
+TEST(CoarsenedCollector, IsThatOfAKeyHistogram) {
+  std::vector<double> values = normal_sample(1'300'000, 95);
+  values[3] = std::nan("");
+  values[5] = INFINITY;
+  values[7] = 0.0;
+  const Numbers x(DType::kF32, values);
+  std::vector<std::uint64_t> counts(kNumKeys);
+  const std::span<std::uint64_t, kNumKeys> keys(counts);
+  accumulate_key_histogram(x.view(), keys);
+  const Statistics all = statistics(x.view());
+  EXPECT_TRUE(CalibrationCollector::of_f32_key_histogram(keys, all).save() == collected(x).save());
+
+  const std::vector<std::uint64_t> none(kNumKeys);
+  const CalibrationCollector empty = CalibrationCollector::of_f32_key_histogram(
+      std::span<const std::uint64_t, kNumKeys>(none), {});
+  EXPECT_EQ(empty.statistics(), Statistics{});
+  EXPECT_EQ(empty.compute({.method = CalibMethod::kMse}).params.scale, std::vector<double>{1.0});
+
+  Statistics wrong = all;
+  wrong.count += 1;
+  const auto make = [&] {
+    static_cast<void>(CalibrationCollector::of_f32_key_histogram(keys, wrong));
+  };
+  expect_invalid(make, {"counts has 1300000 elements", "1300001"});
+  wrong = all;
+  wrong.nan += 1;
+  expect_invalid(make, {"counts has", "finite"});
+  wrong = all;
+  wrong.max = 1e30;
+  expect_invalid(make, {"counts has", "keys"});
+  counts[0] = ~std::uint64_t{0};
+  wrong = all;
+  expect_invalid(make, {"counts has"});
 }
 
 TEST(CoarsenedCollector, HasExactExtremesAndPercentilesWithinItsStep) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "conformance/calibration_samples.hpp"
 #include "conformance/device_arguments.hpp"
 #include "cuqat/calibration.hpp"
 #include "cuqat/device_calibration.hpp"
@@ -23,79 +24,6 @@
 
 namespace cuqat::test {
 namespace {
-
-struct Sample {
-  std::string name;
-  std::vector<double> values;
-  bool with_windows = false;  ///< ONNX Runtime's entropy too: hundreds of sums over all bins.
-};
-
-std::vector<double> normal(std::size_t n, std::uint64_t seed, double scale) {
-  Random random(seed);
-  std::vector<double> values(n);
-  for (double& value : values) value = scale * random.normal();
-  return values;
-}
-
-std::vector<Sample> samples() {
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  std::vector<Sample> all;
-  all.push_back({"normal", normal(5000, 1, 1.0), true});
-  std::vector<double> relu = normal(3000, 2, 4.0);
-  for (double& value : relu) value = std::max(value, 0.0);
-  all.push_back({"relu", relu});
-  std::vector<double> negative = normal(999, 3, 1e-3);
-  for (double& value : negative) value = -std::abs(value) - 1e-4;
-  all.push_back({"negative", negative});
-  std::vector<double> tails = normal(4000, 4, 1.0);
-  for (std::size_t i = 0; i < tails.size(); i += 97) tails[i] *= 50.0 + static_cast<double>(i % 7);
-  all.push_back({"tails", tails, true});
-  std::vector<double> mixed = normal(700, 5, 30.0);
-  for (std::size_t i = 0; i < mixed.size(); i += 50) {
-    mixed[i] = i % 100 == 0 ? std::nan("") : i % 150 == 0 ? kInfinity : -kInfinity;
-  }
-  mixed[1] = 0.0;
-  mixed[2] = -0.0;
-  all.push_back({"mixed", mixed, true});
-  all.push_back({"constant", std::vector<double>(300, 0.37)});
-  all.push_back({"two_values", {-1.0, 3.0, 3.0, -1.0, 3.0}});
-  all.push_back({"zeros", {0.0, -0.0, 0.0}});
-  all.push_back({"nothing_finite", {std::nan(""), kInfinity}});
-  all.push_back({"one", {-2.5}});
-  all.push_back({"smallest", {6e-8, -6e-8, 1.2e-7, 0.0}});  // subnormal in f16
-  all.push_back({"none", {}, true});
-  return all;
-}
-
-std::vector<CalibrationOptions> methods() {
-  std::vector<CalibrationOptions> all;
-  for (const Format format : {Format::kInt8, Format::kInt4, Format::kE4M3, Format::kE5M2}) {
-    for (const bool symmetric : {true, false}) {
-      if (!symmetric && !is_integer(format)) continue;
-      for (const CalibMethod method :
-           {CalibMethod::kMinMax, CalibMethod::kEntropy, CalibMethod::kMse, CalibMethod::kSqnr}) {
-        all.push_back({.method = method, .format = format, .symmetric = symmetric});
-      }
-      all.push_back({.method = CalibMethod::kEntropy,
-                     .dialect = EntropyDialect::kOnnxRuntime,
-                     .format = format,
-                     .symmetric = symmetric});
-      for (const double percentile : {0.0, 50.0, 99.0, 99.99, 100.0}) {
-        all.push_back({.method = CalibMethod::kPercentile,
-                       .percentile = percentile,
-                       .format = format,
-                       .symmetric = symmetric});
-      }
-    }
-  }
-  all.push_back({.method = CalibMethod::kMse, .rounding = Rounding::kOriginal});
-  return all;
-}
-
-std::string describe(const CalibrationOptions& options) {
-  return std::string(to_string(options.method)) + " " + std::string(to_string(options.format)) +
-         (options.symmetric ? " symmetric " : " affine ") + std::to_string(options.percentile);
-}
 
 class DeviceCalibration : public testing::TestWithParam<DType> {
  protected:
@@ -118,7 +46,7 @@ TEST_P(DeviceCalibration, GivesTheHostsScalesForEveryMethod) {
   if (kSanitized) std::cout << "[ sample   ] every 37th method of the samples\n";
   int order = 0;
   int number = 0;
-  for (const Sample& sample : samples()) {
+  for (const CalibrationSample& sample : calibration_samples()) {
     const Bytes x = to_bytes(GetParam(), sample.values);
     const auto count = static_cast<std::int64_t>(sample.values.size());
     CalibrationCollector host(GetParam());
@@ -128,7 +56,7 @@ TEST_P(DeviceCalibration, GivesTheHostsScalesForEveryMethod) {
     run_on_device([&] {
       device.observe({device_x.as<void>(), GetParam(), Shape{count}}, context(), stream());
     });
-    for (const CalibrationOptions& method : methods()) {
+    for (const CalibrationOptions& method : calibration_methods()) {
       const bool by_windows = method.dialect == EntropyDialect::kOnnxRuntime;
       if (number++ % kStride != 0 || (by_windows && !sample.with_windows)) continue;
       set_device_order(order++ % num_device_orders());
@@ -363,9 +291,8 @@ TEST_P(DeviceCalibration, RefusesWhatDoesNotFitAndStillWorks) {
   const DType other = GetParam() == DType::kF16 ? DType::kBF16 : DType::kF16;
   const DeviceMemory x(to_bytes(GetParam(), std::vector<double>(8, 2.0)));
   DeviceCalibrationCollector collector(GetParam(), context());
-  for (const DType wide : {DType::kF32, DType::kF64}) {
-    expect_refused([&] { DeviceCalibrationCollector(wide, context()); }, {"dtype is", "BF16"});
-  }
+  expect_refused([&] { DeviceCalibrationCollector(DType::kF64, context()); },
+                 {"dtype is F64", "BF16"});
   const auto observe = [&](ConstDeviceTensorView batch) {
     collector.observe(batch, context(), stream());
   };
@@ -387,7 +314,7 @@ TEST_P(DeviceCalibration, RefusesWhatDoesNotFitAndStillWorks) {
       [&] {
         compute({.method = CalibMethod::kEntropy, .dialect = EntropyDialect::kOriginal}, scales());
       },
-      {"method.dialect is original", "to_host()"});
+      {"method.dialect is original", "host"});
   DeviceScales wrong = scales();
   wrong.scale = {scale_.as<void>(), DType::kF64, Shape{1}};
   expect_refused([&] { compute({}, wrong); }, {"scales.scale.dtype()", "F64", "F32"});

@@ -183,6 +183,12 @@ std::vector<Function> functions(const DeviceContext& context, StreamRef stream,
          sorted_percentile_ranges(v.f32(0), Granularity::channel(0), OrderBy::kValue, percentiles,
                                   v.span<Range>(1), context, stream);
        }},
+      {"calibrate_scales",
+       {sizing("x"), new_scale, new_zero_point},
+       [&context, stream](const Values& v) {
+         calibrate_scales(v.f32(0), Granularity::channel(0), {.symmetric = false}, v.scales(1),
+                          context, stream);
+       }},
       {"minmax_scales",
        {sizing("batch", kCount, 8), new_scale, new_zero_point},
        [&context, stream](const Values& v) {

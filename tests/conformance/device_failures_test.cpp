@@ -97,6 +97,9 @@ TEST_F(DeviceFailures, EveryCallOfEveryOperationMayFail) {
         sorted_percentile_ranges(x(), {}, OrderBy::kValue, percentiles, ranges.span<Range>(),
                                  context(), stream());
       },
+      [&] {
+        calibrate_scales(x(), {}, {.method = CalibMethod::kMse}, scales, context(), stream());
+      },
       [&] { range_scales(ranges.span<const Range>(), {}, true, scales, context(), stream()); },
       [&] { collector.observe(halves, context(), stream()); },
       [&] {
@@ -257,6 +260,9 @@ TEST_F(DeviceFailures, AContextIsOfOneDevice) {
       },
       [&] {
         static_cast<void>(sorted_percentile_workspace_bytes(DType::kF32, Shape{9}, {}, context()));
+      },
+      [&] {
+        calibrate_scales(x(), {}, {.method = CalibMethod::kMse}, scales, context(), stream());
       },
       [&] { range_scales(ranges.span<const Range>(), {}, true, scales, context(), stream()); },
       [&] { collector.compute({}, scales, context(), stream()); },

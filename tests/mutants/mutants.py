@@ -169,8 +169,25 @@ MUTANTS = [
     Mutant("lower halves of the run before counted again", "cuda/percentile.cu",
            "    clear(memory.low_counts, static_cast<std::size_t>(ranks) * "
            "SelectionScratch::kLowBytes, target);\n", "", "DevicePercentileArguments.BothWays*"),
-    Mutant("the keys of a shorter group left in the other buffer", "cuda/percentile.cu",
+    Mutant("the keys of a shorter group left in the other buffer", "cuda/segment_sort.cu",
            "if (now == sorted) continue;", "continue;", "EveryType/DevicePercentile.Sorting*"),
+    Mutant("zeros not among the bins", "cuda/binned_distribution.cuh",
+           "bins_[position] + (position == 0 ? zeros_ : 0)", "bins_[position]",
+           "DeviceCalibrateLongScales.Gives*"),
+    Mutant("the widest range no finalist", "cuda/clipping_search.cuh",
+           "if (threadIdx.x == 0 && !has_widest) {", "if (false) {",
+           "DeviceCalibrateLongScales.Gives*"),
+    Mutant("-0 and +0 as two values", "cuda/sorted_distribution.cuh",
+           "return detail::value_of_ordered<T, kOfMagnitudes>(own[i]) + 0.0;\n  };\n"
+           "  const auto begins_value = [&](std::int64_t i) { return i == 0 || value(i) != "
+           "value(i - 1); };",
+           "return detail::value_of_ordered<T, kOfMagnitudes>(own[i]) + 0.0;\n  };\n"
+           "  const auto begins_value = [&](std::int64_t i) { return i == 0 || own[i] != "
+           "own[i - 1]; };", "Types/DeviceCalibrateScales.Gives*"),
+    Mutant("errors of the first scale for all", "cuda/finalists.cuh",
+           "const std::int64_t begin = layout.begin(first_scale + blockIdx.y);",
+           "const std::int64_t begin = layout.begin(first_scale);",
+           "DeviceCalibrateLongScales.Gives*"),
     Mutant("values of a step not observed", "cuda/observe_fake_quantize.cuh",
            "fake_quantize_packs<true, ", "fake_quantize_packs<false, ",
            "SixteenBits/DeviceCalibration.Observes*"),

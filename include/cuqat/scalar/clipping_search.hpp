@@ -36,6 +36,8 @@ inline constexpr int kNumMoves = 8;
 inline constexpr int kMaxFinalists = 4;
 /// How far a candidate's cost may be off by rounding, relative.
 inline constexpr double kRoundingSlack = 1e-9;
+/// The same by taking bins for values.
+inline constexpr double kBinningSlack = 1e-2;
 /// AIMET weighs clipping so against rounding.
 inline constexpr double kSqnrClippingWeight = 3.0;
 
@@ -52,6 +54,16 @@ struct RangeEnds {
     return a.low == b.low && a.high == b.high;
   }
 };
+
+/// The widest range.
+inline constexpr RangeEnds kWidestRange{kRangeUnits, kRangeUnits};
+
+/// Ends to the nearest step of the line search: of candidates that are alike so, one is enough
+/// where costs are estimates.
+CUQAT_HD constexpr RangeEnds nearest_step(RangeEnds ends) {
+  return {(ends.low + kRangeRefinement / 2) / kRangeRefinement,
+          (ends.high + kRangeRefinement / 2) / kRangeRefinement};
+}
 
 /// Candidate i of the symmetric line, i in [0, kRangeSteps).
 CUQAT_HD constexpr RangeEnds symmetric_step(int i) {

@@ -15,6 +15,13 @@ CUQAT_HD constexpr std::uint16_t histogram_key(float value) {
   return static_cast<std::uint16_t>(to_bits(value) >> 16);
 }
 
+/// The number that stands for all f32 of a finite key: its middle. The keys of zeros, which have
+/// subnormal numbers below 2^-133 too, are 0.
+CUQAT_HD constexpr float middle_of_f32_key(std::uint16_t key) {
+  if ((key & 0x7fffu) == 0) return 0.0f;
+  return from_bits((std::uint32_t{key} << 16) | 0x8000u);
+}
+
 /// An unsigned integer that is ordered as the numbers are: negative patterns are inverted, positive
 /// ones get the sign bit. -0 comes just below +0.
 template <typename Bits>
