@@ -141,13 +141,17 @@ class DataCalibration {
       throw BackendUnavailable(fmt::format("backend \"cuda\" is not available: {}", error.what()));
     }
   }
-  [[nodiscard]] bool is_for_cuda(const InputTensor& tensor) const {
-    return cuda_ && CudaCollector::takes(tensor.batches.front().view->dtype(), granularity_);
+  /// One read of 16-bit elements answers everything: they are counted. Others are read again for
+  /// each answer, and channels take the memory of what they have in them.
+  [[nodiscard]] bool is_counted(const InputTensor& tensor) const {
+    const DType dtype = tensor.batches.front().view->dtype();
+    return (dtype == DType::kBF16 || dtype == DType::kF16) &&
+           granularity_.kind == Granularity::Kind::kTensor;
   }
 
   void observe(const InputTensor& tensor, const ConstTensorView& batch,
                CalibrationCollector& collector) {
-    if (is_for_cuda(tensor)) {
+    if (cuda_ && is_counted(tensor)) {
       collector.merge(cuda_->collect(batch));
     } else {
       collector.observe(batch, host_);
@@ -156,7 +160,7 @@ class DataCalibration {
 
   RankReport calibrate_alone(const InputTensor& tensor) {
     const std::vector<ConstTensorView> batches = tensor.views();
-    if (is_for_cuda(tensor)) {
+    if (is_counted(tensor)) {
       CalibrationCollector collector(batches.front().dtype(), granularity_);
       for (const ConstTensorView& batch : batches) observe(tensor, batch, collector);
       return answer(tensor, collector);

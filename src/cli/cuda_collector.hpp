@@ -1,4 +1,5 @@
-// What --backend cuda does on the GPU: it counts bf16 and f16 tensors.
+// What --backend cuda does on the GPU: it counts bf16 and f16 tensors. The CPU does everything
+// else.
 #pragma once
 
 #include "cuqat/calibration.hpp"
@@ -8,12 +9,6 @@ namespace cuqat::cli {
 
 class CudaCollector {
  public:
-  /// Everything else is for the CPU.
-  [[nodiscard]] static bool takes(DType dtype, const Granularity& granularity) {
-    return (dtype == DType::kBF16 || dtype == DType::kF16) &&
-           granularity.kind == Granularity::Kind::kTensor;
-  }
-
   /// The same bytes as a collector of the host that observed the batch.
   [[nodiscard]] CalibrationCollector collect(ConstTensorView batch) {
     return streamer_.collect(batch);
