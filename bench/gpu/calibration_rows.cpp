@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "cub_histogram.hpp"
 #include "matrix.hpp"
 #include "measure.hpp"
 
@@ -86,11 +87,45 @@ class Counting : public Operation {
   std::vector<DeviceBuffer> x_;
 };
 
-/// One batch observed, and the scale of least squared error.
+/// The same by CUB.
+class CountingByCub : public Operation {
+ public:
+  CountingByCub(std::int64_t count, int num_sets)
+      : count_(count),
+        counts_(static_cast<std::int64_t>(kNumKeys * sizeof(std::uint32_t))),
+        temporary_(static_cast<std::int64_t>(cub_histogram_bytes(count))) {
+    for (int i = 0; i < num_sets; ++i) x_.push_back(normal_matrix(count));
+  }
+
+  void run(int set, cudaStream_t stream) const override {
+    launch_cub_histogram(x_[static_cast<std::size_t>(set)].as<std::uint16_t>(), count_,
+                         counts_.as<std::uint32_t>(), temporary_.as(),
+                         static_cast<std::size_t>(temporary_.size_bytes()), stream);
+  }
+
+  [[nodiscard]] std::string difference(int) const override {
+    const std::vector<std::uint64_t> counts = expected_counts(normal_period(), count_);
+    return bench::difference("the counts", counts_,
+                             std::vector<std::uint32_t>(counts.begin(), counts.end()));
+  }
+
+  void forget(int) const override { spoil(counts_); }
+
+ private:
+  std::int64_t count_;
+  DeviceBuffer counts_;
+  DeviceBuffer temporary_;
+  std::vector<DeviceBuffer> x_;
+};
+
+/// One batch observed, and the scale of a method.
 class Calibrating : public Operation {
  public:
-  Calibrating(std::int64_t count, int num_sets)
-      : count_(count), scale_(std::vector<float>{-1.0f}), collector_(DType::kBF16, context_) {
+  Calibrating(CalibMethod method, std::int64_t count, int num_sets)
+      : method_{.method = method},
+        count_(count),
+        scale_(std::vector<float>{-1.0f}),
+        collector_(DType::kBF16, context_) {
     for (int i = 0; i < num_sets; ++i) x_.push_back(normal_matrix(count));
   }
 
@@ -98,22 +133,21 @@ class Calibrating : public Operation {
     collector_.reset(context_, stream);
     collector_.observe({x_[static_cast<std::size_t>(set)].as(), DType::kBF16, Shape{count_}},
                        context_, stream);
-    collector_.compute(kMethod, {{scale_.as<float>(), Shape{1}}, {}}, context_, stream);
+    collector_.compute(method_, {{scale_.as<float>(), Shape{1}}, {}}, context_, stream);
   }
 
   [[nodiscard]] std::string difference(int) const override {
     const std::vector<std::uint64_t> counts = expected_counts(normal_period(), count_);
     const auto host = CalibrationCollector::of_key_histogram(
         DType::kBF16, std::span<const std::uint64_t, kNumKeys>(counts));
-    const std::vector<float> expected = {static_cast<float>(host.compute(kMethod).params.scale[0])};
+    const std::vector<float> expected = {static_cast<float>(host.compute(method_).params.scale[0])};
     return bench::difference("the scale", scale_, expected);
   }
 
   void forget(int) const override { spoil(scale_); }
 
  private:
-  static constexpr CalibrationOptions kMethod{.method = CalibMethod::kMse};
-
+  CalibrationOptions method_;
   std::int64_t count_;
   DeviceBuffer scale_;
   DeviceContext context_;
@@ -134,9 +168,16 @@ const bool kRegistered = [] {
                     return std::make_unique<Counting>(make(), count, num_sets);
                   }});
   }
-  register_row({"11 calibration bf16 mse", one_read, [](std::int64_t count, int num_sets) {
-                  return std::make_unique<Calibrating>(count, num_sets);
+  register_row({"8 key histogram bf16 normal by cub::DeviceHistogram", one_read,
+                [](std::int64_t count, int num_sets) {
+                  return std::make_unique<CountingByCub>(count, num_sets);
                 }});
+  for (const CalibMethod method : {CalibMethod::kEntropy, CalibMethod::kMse}) {
+    register_row({"11 calibration bf16 " + std::string(to_string(method)), one_read,
+                  [method](std::int64_t count, int num_sets) {
+                    return std::make_unique<Calibrating>(method, count, num_sets);
+                  }});
+  }
   return true;
 }();
 

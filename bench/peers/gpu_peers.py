@@ -180,6 +180,57 @@ def cast_rows(x, n):
                       torch_compile=lambda: statistics_compiled(x))
 
 
+def patterns(x):
+    return x.view(-1).view(torch.int16).to(torch.int32) & 0xffff
+
+
+def sorted_counts(x):
+    values, counts = torch.unique(patterns(x), return_counts=True)
+    return torch.zeros(65536, dtype=counts.dtype, device=x.device).scatter(0, values.long(), counts)
+
+
+def ranks_of_percentiles(n):
+    """From 1 on, of the percentiles of bench/gpu/percentile_rows.cpp."""
+    return [max(math.ceil(p / 100 * n), 1) for p in (99.0, 99.9, 99.99, 99.999, 100.0)]
+
+
+def selected(x, ranks):
+    return torch.stack([torch.kthvalue(x, rank).values for rank in ranks])
+
+
+def entropy_by_modelopt(x):
+    from modelopt.torch.quantization.calib import HistogramCalibrator
+    calibrator = HistogramCalibrator(8, None, False)
+    calibrator.collect(x)
+    return calibrator.compute_amax("entropy")
+
+
+def mse_by_torch(x):
+    from torch.ao.quantization.observer import HistogramObserver
+    observer = HistogramObserver(dtype=torch.qint8, qscheme=torch.per_tensor_symmetric).to(x.device)
+    observer(x.float())
+    return observer.calculate_qparams()
+
+
+def distribution_rows(x, n):
+    yield lambda: Row("8 key histogram bf16 normal", n, 2 * n, 0, 0.0,
+                      torch=lambda: torch.bincount(patterns(x), minlength=65536),
+                      torch_unique=lambda: sorted_counts(x))
+    ranks = ranks_of_percentiles(n)
+    for name, width, magnitudes in (("bf16", 2, lambda: x.view(-1).abs()),
+                                    ("f32", 4, lambda: x.view(-1).float().abs())):
+        values = magnitudes()
+        yield lambda name=name, width=width, values=values: Row(
+            f"9 percentiles {name} five at once", n, width * n, 0, 0.0,
+            torch=lambda: selected(values, ranks),
+            torch_sort=lambda: torch.sort(values).values[[rank - 1 for rank in ranks]])
+        del values
+    yield lambda: Row("11 calibration bf16 entropy", n, 2 * n, 0, 0.0,
+                      modelopt=lambda: entropy_by_modelopt(x))
+    yield lambda: Row("11 calibration bf16 mse", n, 2 * n, 0, 0.0,
+                      torch=lambda: mse_by_torch(x))
+
+
 def small_rows(x, n):
     weights = x.view(-1)[:n // 300 * 300].view(300, -1, 64).unbind()
     scales = [torch.full((w.shape[0],), INT8_SCALE, device=x.device) for w in weights]
@@ -198,7 +249,7 @@ def all_rows(x):
     """Makers of rows: their buffers live while the row does."""
     n = x.numel()
     small = x.view(-1)[:min(n, 300 * 64 * 1024)]
-    for rows in (forward_rows, backward_rows, cast_rows):
+    for rows in (forward_rows, backward_rows, cast_rows, distribution_rows):
         yield from rows(x, n)
     yield from small_rows(small, small.numel() // (300 * 64) * (300 * 64))
 
@@ -320,8 +371,11 @@ def dry_run():
     failed = False
     for make in all_rows(normal_matrix(40 * COLUMNS, "cpu")):
         row = make()
-        problem = disagreement(row)
-        failed |= bool(problem)
+        try:
+            problem = disagreement(row)
+            failed |= bool(problem)
+        except ModuleNotFoundError as missing:
+            problem = f"not run: no {missing.name}"
         print(f"{row.name:64} {', '.join(row.ways):32} {problem or 'agree'}", flush=True)
     return 1 if failed else 0
 
