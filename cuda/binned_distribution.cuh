@@ -20,6 +20,7 @@
 #include "cuqat/scalar/bits.hpp"
 #include "distribution.cuh"
 #include "for_each_index.cuh"
+#include "pack.cuh"
 #include "run_of_keys.cuh"
 #include "scale_map.cuh"
 #include "segments.hpp"
@@ -29,31 +30,28 @@ namespace cuqat::gpu {
 
 /// Copies the elements of each scale together.
 __global__ void gather_scales_kernel(std::int64_t count, ScaleMap map, std::int64_t segment_length,
-                                     const float* x, float* gathered) {
-  for_each_index(count, [&](std::int64_t i) { gathered[map.gathered(i, segment_length)] = x[i]; });
+                                     const void* x, float* gathered) {
+  for_each_index(count, [&](std::int64_t i) {
+    gathered[map.gathered(i, segment_length)] = load_element<float>(x, i);
+  });
 }
 
-/// Counts what is finite and not 0 of the scales from `first_scale` on in their bins, which are
-/// zero before; leaves their statistics. With kShared the bins are in shared memory meanwhile.
+namespace detail {
+
+/// Adds those of `count` elements from `first` on that are finite and not 0 to their bins. With
+/// kShared the bins are in shared memory meanwhile. All threads of the grid's row call it.
 template <bool kShared, typename Bins>
-__global__ void count_bins_kernel(CalibrationMemory memory, Bins bins, SegmentLayout layout,
-                                  std::int64_t first_scale, const float* x,
-                                  const Statistics* statistics) {
-  const std::int64_t scale = first_scale + blockIdx.y;
-  const double amax = statistics[scale].amax();
-  if (blockIdx.x == 0 && threadIdx.x == 0) memory.own_search().statistics = statistics[scale];
-  unsigned long long* const counts = memory.own_bins();
+__device__ void count_elements(const Bins& bins, double amax, std::int64_t first,
+                               std::int64_t count, const void* x, unsigned long long* counts,
+                               unsigned num_bins) {
   auto* const shared = &shared_storage<unsigned>();
   if constexpr (kShared) {
-    for (unsigned i = threadIdx.x; i < static_cast<unsigned>(memory.num_bins); i += blockDim.x) {
-      shared[i] = 0;
-    }
+    for (unsigned i = threadIdx.x; i < num_bins; i += blockDim.x) shared[i] = 0;
     __syncthreads();
   }
-  detail::RunOfKeys run;
-  const float* const elements = x + layout.begin(scale);
-  for_each_index(layout.end(scale) - layout.begin(scale), [&](std::int64_t i) {
-    const float element = elements[i];
+  RunOfKeys run;
+  for_each_index(count, [&](std::int64_t i) {
+    const auto element = load_element<float>(x, first + i);
     if (!scalar::is_finite(element) || element == 0.0f) return;
     const unsigned bin = bins.bin(element, amax);
     if constexpr (kShared) {
@@ -64,12 +62,34 @@ __global__ void count_bins_kernel(CalibrationMemory memory, Bins bins, SegmentLa
   });
   if constexpr (kShared) {
     __syncthreads();
-    for (unsigned i = threadIdx.x; i < static_cast<unsigned>(memory.num_bins); i += blockDim.x) {
+    for (unsigned i = threadIdx.x; i < num_bins; i += blockDim.x) {
       if (shared[i] != 0) atomicAdd(&counts[i], static_cast<unsigned long long>(shared[i]));
     }
   } else {
     run.flush(counts);
   }
+}
+
+}  // namespace detail
+
+/// Counts the elements of the scales from `first_scale` on in their bins, which are zero before;
+/// leaves their statistics.
+template <bool kShared, typename Bins>
+__global__ void count_bins_kernel(CalibrationMemory memory, Bins bins, SegmentLayout layout,
+                                  std::int64_t first_scale, const void* x,
+                                  const Statistics* statistics) {
+  const std::int64_t scale = first_scale + blockIdx.y;
+  if (blockIdx.x == 0 && threadIdx.x == 0) memory.own_search().statistics = statistics[scale];
+  detail::count_elements<kShared>(bins, statistics[scale].amax(), layout.begin(scale),
+                                  layout.end(scale) - layout.begin(scale), x, memory.own_bins(),
+                                  static_cast<unsigned>(memory.num_bins));
+}
+
+/// Adds elements to bins that a host then reads.
+template <bool kShared, typename Bins>
+__global__ void add_bins_kernel(Bins bins, double amax, std::int64_t count, const void* x,
+                                unsigned long long* counts, unsigned num_bins) {
+  detail::count_elements<kShared>(bins, amax, 0, count, x, counts, num_bins);
 }
 
 namespace detail {
@@ -79,7 +99,7 @@ namespace detail {
 template <bool kOfMagnitudes>
 class EqualBinTable {
  public:
-  static constexpr int kHalf = kSearchBins / 2;
+  static constexpr int kHalf = scalar::kSearchBins;
   static constexpr int kZeros = kOfMagnitudes ? 0 : kHalf;
   static constexpr unsigned kSize = kZeros + kHalf + 1;
 

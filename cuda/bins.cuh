@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "cuqat/scalar/bits.hpp"
+#include "cuqat/scalar/clipping_search.hpp"
 
 namespace cuqat::gpu {
 
@@ -32,8 +33,7 @@ struct EqualBins {
 /// bits.
 struct RelativeBins {
   __device__ static int exponent(double amax) {
-    constexpr double kLeastAmax = 0x1p-90;
-    if (amax >= kLeastAmax || amax == 0.0) return 0;
+    if (amax >= scalar::kLeastRelativeAmax || amax == 0.0) return 0;
     return static_cast<int>(scalar::to_bits(amax) >> 52) - 1023;
   }
   __device__ static double power_of_two(int exponent) {

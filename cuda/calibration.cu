@@ -34,14 +34,12 @@ constexpr BlockShape kOneThread{1, 0};
 constexpr BlockShape kDistribution{kDistributionThreads, sizeof(DistributionStorage)};
 constexpr BlockShape kErrors{kBlockThreads, sizeof(FinalistErrors)};
 
-/// What follows begins where cudaMalloc would begin.
-constexpr std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
-
 /// Some scales whose answers are found side by side.
 struct Scales {
   CalibrationMemory memory;
   int number;
   std::int64_t first;  ///< Of all scales.
+  bool are_binned;     ///< The bins of an entropy are counted; a search takes bins for values.
   const LaunchTarget& target;
 
   /// So many blocks for each scale.
@@ -54,7 +52,6 @@ struct Scales {
 };
 
 void launch_search(const Scales& scales, const RangeRule& rule, double clipping_weight) {
-  const bool costs_are_estimates = scales.memory.num_bins > 0;
   const SearchRule search{rule.symmetric, clipping_weight};
   int num_candidates = 0;
   for (int i = 0; i < SearchRound::number_of(rule.symmetric); ++i) {
@@ -67,14 +64,14 @@ void launch_search(const Scales& scales, const RangeRule& rule, double clipping_
     });
     num_candidates = round.first + round.size;
   }
-  scales.launch(1, kPlan, &search_finalists_kernel<C>, search, num_candidates, costs_are_estimates);
+  scales.launch(1, kPlan, &search_finalists_kernel<C>, search, num_candidates, scales.are_binned);
 }
 
 void launch_modelopt_entropy(const Scales& scales, Format format) {
   constexpr int kThreads = 64;  // a candidate takes long: on as many multiprocessors as there are
   constexpr int kCandidates = kEntropyBins - kFirstEntropyCandidate + 1;
-  const bool are_counted = scales.memory.num_bins > 0;
-  scales.launch(1, kBins, are_counted ? &entropy_bins_kernel<true> : &entropy_bins_kernel<false>);
+  scales.launch(1, kBins,
+                scales.are_binned ? &entropy_bins_kernel<true> : &entropy_bins_kernel<false>);
   scales.launch((kCandidates - 1) / kThreads + 1, {kThreads, 0}, &entropy_divergence_kernel,
                 scalar::num_entropy_levels(format));
   scales.launch(1, kPlan, &entropy_finalist_kernel<C>);
@@ -82,10 +79,9 @@ void launch_modelopt_entropy(const Scales& scales, Format format) {
 
 void launch_onnxruntime_entropy(const Scales& scales, Format format) {
   const int num_levels = scalar::num_entropy_levels(format);
-  const bool are_counted = scales.memory.num_bins > 0;
   scales.launch(
       1, kBins,
-      are_counted ? &signed_entropy_bins_kernel<true> : &signed_entropy_bins_kernel<false>);
+      scales.are_binned ? &signed_entropy_bins_kernel<true> : &signed_entropy_bins_kernel<false>);
   scales.launch(kEntropyBins / 2 + 1 - num_levels / 2, {kWindowThreads, sizeof(WindowStorage)},
                 &window_divergence_kernel, num_levels);
   scales.launch(1, kPlan, &window_finalist_kernel<C>, num_levels);
@@ -129,7 +125,7 @@ double launch_method(const Scales& scales, const CalibrationOptions& options,
 /// Elements of f32 that lie together by scale.
 struct ScaleElements {
   SegmentLayout layout;
-  const float* x;
+  const void* x;  ///< Of any alignment.
 };
 
 /// Blocks for each scale of a launch over elements: enough for the device, and so many that no
@@ -166,7 +162,7 @@ void launch_answers(const Scales& scales, const CalibrationOptions& options,
                     const Quantizer& quantizer, const ScaleOutput& output) {
   launch_answers(scales, options, quantizer, output, [&](const auto& q, const RangeRule& rule) {
     const int num_blocks = std::max(1, kErrorBlocks / scales.number);
-    scales.launch(kMaxFinalists * num_blocks, kErrors,
+    scales.launch(kFinalistSlots * num_blocks, kErrors,
                   &finalist_errors_kernel<std::decay_t<decltype(q)>, C>, rule, q);
   });
 }
@@ -197,7 +193,7 @@ struct KeyState {
   static int capacity(DType dtype) {
     return dtype == DType::kF32 ? kMaxValues : static_cast<int>(kNumKeys);
   }
-  static int num_bins(DType dtype) { return dtype == DType::kF32 ? kSearchBins : 0; }
+  static int num_bins(DType dtype) { return dtype == DType::kF32 ? 2 * scalar::kSearchBins : 0; }
 };
 
 /// How a calibration of scales is answered, and the scratch memory that it takes, in its order.
@@ -246,12 +242,15 @@ struct ScalePlan {
         if (must_gather(tensor)) {
           elements_bytes = aligned(static_cast<std::size_t>(tensor.shape.count()) * sizeof(float));
         }
-        num_bins = options.method == CalibMethod::kEntropy ? kEntropyBins : kSearchBins;
-        capacity = options.method == CalibMethod::kEntropy ? 0 : kMaxValues;
+        num_bins = num_bins_of(options);
+        capacity = options.method == CalibMethod::kEntropy ? 0 : num_bins + 1;  // and 0
         break;
     }
     bytes_per_scale = CalibrationMemory::bytes_per_scale(capacity, num_bins);
   }
+
+  /// Scales that are searched side by side, at most: blocks of a grid in that direction.
+  static constexpr std::int64_t kMostAtOnce = 65'535;
 
   [[nodiscard]] std::size_t fixed_bytes() const {
     return statistics_bytes + ranges_bytes + elements_bytes;
@@ -267,6 +266,11 @@ struct ScalePlan {
   }
 
  private:
+  static int num_bins_of(const CalibrationOptions& options) {
+    if (options.method == CalibMethod::kEntropy) return kEntropyBins;
+    if (!is_integer(options.format)) return static_cast<int>(kNumKeys) / 2;
+    return options.symmetric ? scalar::kSearchBins : 2 * scalar::kSearchBins;
+  }
   static Way way_of(const ScaleCalibration& calibration) {
     const DeviceScaledTensor& tensor = calibration.tensor;
     if (calibration.options.method == CalibMethod::kMinMax || tensor.shape.count() == 0) {
@@ -323,7 +327,7 @@ void with_search_bins(const CalibrationOptions& options, const Body& body) {
   if (!is_integer(options.format)) {
     return body(RelativeBins{}, TypeTag<detail::RelativeBinTable>{}, std::true_type{});
   }
-  const EqualBins bins{kSearchBins / 2, options.symmetric};
+  const EqualBins bins{scalar::kSearchBins, options.symmetric};
   if (options.symmetric)
     return body(bins, TypeTag<detail::EqualBinTable<true>>{}, std::true_type{});
   body(bins, TypeTag<detail::EqualBinTable<false>>{}, std::false_type{});
@@ -356,7 +360,7 @@ void launch_coarse_calibration(const CalibrationOptions& options, const Quantize
                                const KeyState& state, const ScaleOutput& output,
                                const LaunchTarget& target) {
   const CoarseKeys keys{state.counts, &state.statistics->all};
-  Scales scales{state.memory, 1, 0, target};
+  const Scales scales{state.memory, 1, 0, is_search(options), target};
   if (is_search(options)) {
     clear_bins(scales);
     with_search_bins(options, [&](const auto& bins, auto table, auto of_magnitudes) {
@@ -367,7 +371,6 @@ void launch_coarse_calibration(const CalibrationOptions& options, const Quantize
                     &coarse_distribution_kernel<Table, decltype(of_magnitudes)::value>, keys, true);
     });
   } else {
-    scales.memory.num_bins = 0;  // none are counted
     with_order(ScalePlan::order_of(options), [&](auto of_magnitudes) {
       constexpr bool kOfMagnitudes = decltype(of_magnitudes)::value;
       scales.launch(
@@ -377,7 +380,7 @@ void launch_coarse_calibration(const CalibrationOptions& options, const Quantize
     });
   }
   launch_answers(scales, options, quantizer, output, [&](const auto& q, const RangeRule& rule) {
-    scales.launch(kMaxFinalists * kErrorBlocks, kErrors,
+    scales.launch(kFinalistSlots * kErrorBlocks, kErrors,
                   &finalist_key_errors_kernel<std::decay_t<decltype(q)>>, rule, q, keys);
   });
 }
@@ -406,7 +409,28 @@ void launch_calibration(DType dtype, const CalibrationOptions& options, const Qu
     if (dtype == DType::kBF16) return fill(&key_distribution_kernel<bfloat16, kOfMagnitudes>);
     fill(&key_distribution_kernel<float16, kOfMagnitudes>);
   });
-  launch_answers({keys.memory, 1, 0, target}, options, quantizer, output);
+  launch_answers({keys.memory, 1, 0, false, target}, options, quantizer, output);
+}
+
+void launch_equal_bins(std::int64_t count, const void* x, double amax, BinRange range,
+                       std::size_t num_bins, std::uint64_t* counts, const LaunchTarget& target) {
+  const bool of_magnitudes = range == BinRange::kMagnitude;
+  const EqualBins bins{static_cast<int>(of_magnitudes ? num_bins : num_bins / 2), of_magnitudes};
+  const std::size_t shared_bytes = num_bins * sizeof(unsigned);
+  constexpr std::size_t kFew = 8'192;  // that leave a multiprocessor room for several blocks
+  const auto add = [&](auto kernel, std::size_t of_block) {
+    launch_streaming(count, 1, of_block, target, kernel, bins, amax, count, x,
+                     reinterpret_cast<unsigned long long*>(counts),
+                     static_cast<unsigned>(num_bins));
+  };
+  if (num_bins <= kFew) return add(&add_bins_kernel<true, EqualBins>, shared_bytes);
+  add(&add_bins_kernel<false, EqualBins>, 0);
+}
+
+void launch_relative_bins(std::int64_t count, const void* x, double amax, std::uint64_t* counts,
+                          const LaunchTarget& target) {
+  launch_streaming(count, 1, 0, target, &add_bins_kernel<false, RelativeBins>, RelativeBins{}, amax,
+                   count, x, reinterpret_cast<unsigned long long*>(counts), unsigned{kNumKeys / 2});
 }
 
 std::int64_t longest_scale(const DeviceScaledTensor& tensor) {
@@ -417,7 +441,8 @@ std::size_t scale_calibration_scratch_bytes(const ScaleCalibration& calibration,
                                             std::int64_t scales_at_once,
                                             const LaunchTarget& target) {
   const ScalePlan plan(calibration, target);
-  const std::int64_t most = std::max<std::int64_t>(calibration.tensor.num_scales, 1);
+  const std::int64_t most =
+      std::clamp<std::int64_t>(calibration.tensor.num_scales, 1, ScalePlan::kMostAtOnce);
   return plan.fixed_bytes() +
          static_cast<std::size_t>(std::min(scales_at_once, most)) * plan.bytes_per_scale;
 }
@@ -450,7 +475,7 @@ void launch_scale_calibration(const ScaleCalibration& calibration, const void* x
   std::byte* const search_scratch = elements_scratch + plan.elements_bytes;
   const OrderBy order = ScalePlan::order_of(options);
   const void* keys = nullptr;
-  ScaleElements elements{scale_segments(tensor), static_cast<const float*>(x)};
+  ScaleElements elements{scale_segments(tensor), x};
   if (plan.way == Way::kSorted) {
     keys = launch_sort_scales(tensor, x, order, elements_scratch, plan.elements_bytes, target);
   } else if (ScalePlan::must_gather(tensor)) {
@@ -460,23 +485,23 @@ void launch_scale_calibration(const ScaleCalibration& calibration, const void* x
                      elements.x, gathered);
     elements.x = gathered;
   }
-  constexpr std::size_t kMostAtOnce = 65'535;  // blocks of a grid in this direction
-  const std::size_t room = (scratch_bytes - plan.fixed_bytes()) / plan.bytes_per_scale;
-  const auto at_once = static_cast<std::int64_t>(std::min(room, kMostAtOnce));
+  const auto room =
+      static_cast<std::int64_t>((scratch_bytes - plan.fixed_bytes()) / plan.bytes_per_scale);
+  const std::int64_t at_once = std::min(room, ScalePlan::kMostAtOnce);
   for (std::int64_t first = 0; first < tensor.num_scales; first += at_once) {
     const auto number = static_cast<int>(std::min(at_once, tensor.num_scales - first));
     const Scales scales{CalibrationMemory::at(search_scratch, number, plan.capacity, plan.num_bins),
-                        number, first, target};
+                        number, first, plan.way == Way::kBinned, target};
     if (plan.way == Way::kSorted) {
       launch_distributions(scales, tensor, order, keys, statistics);
       launch_answers(scales, options, calibration.quantizer, output);
     } else {
       launch_binned(scales, options, elements, statistics);
       const int num_blocks =
-          std::max(1, blocks_over_elements(scales, elements.layout) / kMaxFinalists);
+          std::max(1, blocks_over_elements(scales, elements.layout) / kFinalistSlots);
       launch_answers(scales, options, calibration.quantizer, output,
                      [&](const auto& q, const RangeRule& rule) {
-                       scales.launch(kMaxFinalists * num_blocks, kErrors,
+                       scales.launch(kFinalistSlots * num_blocks, kErrors,
                                      &finalist_element_errors_kernel<std::decay_t<decltype(q)>>,
                                      rule, q, elements.layout, first, elements.x);
                      });

@@ -31,7 +31,7 @@ inline constexpr int kMaxCandidates =
     kAffineFirstRound + scalar::kNumMoves * scalar::kMoveCandidates;
 
 /// Those of least cost, and the widest range.
-inline constexpr int kMaxFinalists = scalar::kMaxFinalists + 1;
+inline constexpr int kFinalistSlots = scalar::kMaxFinalists + 1;
 
 /// A range and the squared error of the values inside it, and of those that it clips.
 struct ClippingCandidate {
@@ -60,8 +60,8 @@ struct ScaleSearch {
   double c_log_c_before[kEntropyBins + 1];
   double divergence[kEntropyBins + 1];  ///< Entry i: of the first i bins.
   int num_finalists;
-  Range finalist[kMaxFinalists];
-  FinalistErrors errors[kMaxFinalists];
+  Range finalist[kFinalistSlots];
+  FinalistErrors errors[kFinalistSlots];
 };
 
 /// Device memory of the answers of some scales, which are found side by side: blocks (x, i) work on

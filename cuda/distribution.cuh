@@ -35,14 +35,11 @@ struct Distribution {
   }
 };
 
-/// Equal bins of a search, half of them for each sign (docs/calibration.md, "What is exact").
-inline constexpr int kSearchBins = 1 << 17;
-
 /// Threads of a block that makes a distribution, which has a multiprocessor for itself: more would
 /// leave too few registers.
 inline constexpr int kDistributionThreads = 512;
 /// Values that a distribution has at most: all bins, and 0.
-inline constexpr int kMaxValues = kSearchBins + 1;
+inline constexpr int kMaxValues = 2 * scalar::kSearchBins + 1;
 inline constexpr int kMaxMomentsRuns = kMaxValues / static_cast<int>(scalar::kMomentsRun) + 1;
 
 /// Its shared memory.

@@ -12,6 +12,7 @@
 #include "cuqat/scalar/element.hpp"
 #include "cuqat/scalar/percentile_rank.hpp"
 #include "cuqat/scalar/squared_error.hpp"
+#include "pack.cuh"
 #include "scale_output.cuh"
 #include "segments.hpp"
 #include "shared_storage.cuh"
@@ -75,24 +76,28 @@ struct DistributionTerms {
 
 /// The same of elements.
 struct ElementTerms {
-  const float* x;
-  std::int64_t num_elements;
+  const void* x;
+  std::int64_t begin;
+  std::int64_t end;
 
-  __device__ std::int64_t size() const { return num_elements; }
+  __device__ std::int64_t size() const { return end - begin; }
   __device__ double value(std::int64_t i) const {
-    return scalar::is_finite(x[i]) ? static_cast<double>(x[i]) : 0.0;
+    const auto element = load_element<float>(x, begin + i);
+    return scalar::is_finite(element) ? static_cast<double>(element) : 0.0;
   }
-  __device__ std::uint64_t count(std::int64_t i) const { return scalar::is_finite(x[i]) ? 1 : 0; }
+  __device__ std::uint64_t count(std::int64_t i) const {
+    return scalar::is_finite(load_element<float>(x, begin + i)) ? 1 : 0;
+  }
 };
 
 namespace detail {
 
-/// Exact errors of the scale's finalists, who have every kMaxFinalists-th block each. Of one
+/// Exact errors of the scale's finalists, who have every kFinalistSlots-th block each. Of one
 /// nothing is asked. All threads call it.
 template <typename Q, typename C, typename Terms>
 __device__ void add_finalist_errors(ScaleSearch& search, const RangeRule& rule, const Q& quantizer,
                                     const Terms& terms) {
-  const int number = static_cast<int>(blockIdx.x % kMaxFinalists);
+  const int number = static_cast<int>(blockIdx.x % kFinalistSlots);
   if (search.num_finalists < 2 || number >= search.num_finalists) return;
   auto& shared = shared_storage<FinalistErrors>();
   if (threadIdx.x == 0) shared = {};
@@ -103,8 +108,8 @@ __device__ void add_finalist_errors(ScaleSearch& search, const RangeRule& rule, 
   const double rounding_reciprocal =
       1.0 / scalar::rounding_unit(rule.quantizer.format, static_cast<double>(scale.scale), amax);
   FinalistErrors mine{};
-  const std::int64_t block = blockIdx.x / kMaxFinalists;
-  const std::int64_t stride = std::int64_t{gridDim.x / kMaxFinalists} * blockDim.x;
+  const std::int64_t block = blockIdx.x / kFinalistSlots;
+  const std::int64_t stride = std::int64_t{gridDim.x / kFinalistSlots} * blockDim.x;
   for (std::int64_t i = block * blockDim.x + threadIdx.x; i < terms.size(); i += stride) {
     const double x = terms.value(i);
     const auto y =
@@ -137,11 +142,10 @@ __global__ void finalist_errors_kernel(CalibrationMemory memory, RangeRule rule,
 template <typename Q>
 __global__ void finalist_element_errors_kernel(CalibrationMemory memory, RangeRule rule,
                                                Q quantizer, SegmentLayout layout,
-                                               std::int64_t first_scale, const float* x) {
-  const std::int64_t begin = layout.begin(first_scale + blockIdx.y);
-  detail::add_finalist_errors<Q, float>(
-      memory.own_search(), rule, quantizer,
-      ElementTerms{x + begin, layout.end(first_scale + blockIdx.y) - begin});
+                                               std::int64_t first_scale, const void* x) {
+  const std::int64_t scale = first_scale + blockIdx.y;
+  detail::add_finalist_errors<Q, float>(memory.own_search(), rule, quantizer,
+                                        ElementTerms{x, layout.begin(scale), layout.end(scale)});
 }
 
 /// One thread: the first finalist of least error, and its scale. Those of the launch are stored

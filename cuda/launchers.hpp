@@ -15,6 +15,7 @@
 #include "cuqat/device_percentile.hpp"
 #include "cuqat/fake_quant.hpp"
 #include "cuqat/format.hpp"
+#include "cuqat/histogram.hpp"
 #include "cuqat/quant_params.hpp"
 #include "cuqat/statistics.hpp"
 #include "cuqat/tensor_view.hpp"
@@ -155,6 +156,26 @@ void launch_observe_fake_quantize(const DeviceScaledTensor& tensor, const void* 
 /// to += from. They may be the same.
 void launch_add_counts(std::int64_t n, const std::uint64_t* from, std::uint64_t* to,
                        const LaunchTarget& target);
+
+/// Adds the finite elements of f32 but for zeros to bins of equal width over [0, amax] or [-amax,
+/// amax], an even number of them; or to those of a search among FP8 ranges, kNumKeys / 2
+/// magnitudes.
+void launch_equal_bins(std::int64_t count, const void* x, double amax, BinRange range,
+                       std::size_t num_bins, std::uint64_t* counts, const LaunchTarget& target);
+void launch_relative_bins(std::int64_t count, const void* x, double amax, std::uint64_t* counts,
+                          const LaunchTarget& target);
+
+/// Keys of f32, as the upper halves of ordered patterns, whose elements are counted by their lower
+/// halves.
+struct SelectedKeys {
+  static constexpr int kMost = 2 * static_cast<int>(kMaxPercentiles);
+
+  int num_keys;
+  unsigned key[kMost];
+};
+/// Adds elements of f32: kNumKeys counts for each key, which are in device memory too.
+void launch_low_counts(OrderBy order, std::int64_t count, const void* x, const SelectedKeys* keys,
+                       std::uint64_t* counts, const LaunchTarget& target);
 
 /// What is asked of the finite elements of a tensor or a scale.
 struct PercentileRequest {

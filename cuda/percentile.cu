@@ -12,9 +12,6 @@ namespace {
 
 constexpr BlockShape kSelecting{kSelectionThreads, sizeof(SelectionStorage)};
 
-/// What follows begins where cudaMalloc would begin.
-constexpr std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
-
 int num_ranks(OrderBy order, std::size_t num_percentiles) {
   return static_cast<int>(num_percentiles) * (order == OrderBy::kMagnitude ? 1 : 2);
 }
@@ -48,6 +45,16 @@ std::size_t percentile_scratch_bytes(DType dtype, OrderBy order, std::size_t num
          static_cast<std::size_t>(num_ranks(order, num_percentiles)) * SelectionScratch::kLowBytes;
 }
 
+void launch_low_counts(OrderBy order, std::int64_t count, const void* x, const SelectedKeys* keys,
+                       std::uint64_t* counts, const LaunchTarget& target) {
+  const PackLayout layout = packs_aligned_to<float>(x, count);
+  with_order(order, [&](auto of_magnitudes) {
+    launch_streaming(layout.num_packs, kPacksInFlight<float>, sizeof(LowCountStorage), target,
+                     &low_counts_kernel<decltype(of_magnitudes)::value>, layout, x, keys,
+                     reinterpret_cast<unsigned long long*>(counts));
+  });
+}
+
 void launch_percentiles(DType dtype, std::int64_t count, const void* x,
                         const PercentileRequest& request, Range* result, void* scratch,
                         const LaunchTarget& target) {
@@ -65,10 +72,8 @@ void launch_percentiles(DType dtype, std::int64_t count, const void* x,
     const int ranks = num_ranks(request.order, static_cast<std::size_t>(request.num_percentiles));
     clear(memory.low_counts, static_cast<std::size_t>(ranks) * SelectionScratch::kLowBytes, target);
     select(&select_keys_kernel<float, kOfMagnitudes>);
-    const PackLayout layout = packs_aligned_to<float>(x, count);
-    launch_streaming(layout.num_packs, kPacksInFlight<float>, sizeof(LowCountStorage), target,
-                     &low_counts_kernel<kOfMagnitudes>, layout, x, memory.selection,
-                     memory.low_counts);
+    launch_low_counts(request.order, count, x, &memory.selection->keys,
+                      reinterpret_cast<std::uint64_t*>(memory.low_counts), target);
     launch(ranks, kSelecting, target, &select_low_kernel<kOfMagnitudes>, memory.selection,
            memory.low_counts, request, result);
   });

@@ -31,7 +31,7 @@
 
 namespace cuqat::gpu {
 
-inline constexpr int kMaxRanks = 2 * static_cast<int>(kMaxPercentiles);
+inline constexpr int kMaxRanks = SelectedKeys::kMost;
 inline constexpr int kSelectionThreads = 1024;
 
 /// Counters of the lower 16 bits of one key.
@@ -39,8 +39,7 @@ inline constexpr int kLowCounts = 1 << 16;
 
 /// What the selecting steps of f32 leave for each other.
 struct KeySelection {
-  int num_keys;                ///< Distinct ones.
-  unsigned key[kMaxRanks];     ///< Upper halves of ordered patterns.
+  SelectedKeys keys;           ///< Distinct ones.
   int key_of_rank[kMaxRanks];  ///< Which of them.
   unsigned long long rank_in_key[kMaxRanks];
 };
@@ -242,7 +241,7 @@ __global__ void __launch_bounds__(kSelectionThreads)
   if (n == 0) {
     const int number = static_cast<int>(threadIdx.x);
     if (number < num_ranks) detail::store_value<kOfMagnitudes>(number, 0.0, result);
-    if (!kIsWhole && number == 0) selection->num_keys = 0;
+    if (!kIsWhole && number == 0) selection->keys.num_keys = 0;
     return;
   }
   keys.for_each_rank(
@@ -267,24 +266,24 @@ __global__ void __launch_bounds__(kSelectionThreads)
       while (index < num_keys && shared.key[index] != shared.position[number]) ++index;
       if (index == num_keys) {
         shared.key[num_keys++] = shared.position[number];
-        selection->key[index] = shared.position[number];
+        selection->keys.key[index] = shared.position[number];
       }
       selection->key_of_rank[number] = index;
     }
-    selection->num_keys = num_keys;
+    selection->keys.num_keys = num_keys;
   }
 }
 
 /// Adds the elements of the selected keys to the counters of their lower halves.
 template <bool kOfMagnitudes>
-__global__ void low_counts_kernel(PackLayout layout, const void* x, const KeySelection* selection,
+__global__ void low_counts_kernel(PackLayout layout, const void* x, const SelectedKeys* selected,
                                   unsigned long long* low_counts) {
   auto& shared = shared_storage<LowCountStorage>();
   for (unsigned i = threadIdx.x; i < kNumKeys / 32; i += blockDim.x) shared.is_wanted[i] = 0;
   __syncthreads();
-  const int num_keys = selection->num_keys;
+  const int num_keys = selected->num_keys;
   if (static_cast<int>(threadIdx.x) < num_keys) {
-    const unsigned key = selection->key[threadIdx.x];
+    const unsigned key = selected->key[threadIdx.x];
     shared.key[threadIdx.x] = key;
     atomicOr(&shared.is_wanted[key / 32], 1u << key % 32);
   }
@@ -317,12 +316,12 @@ __global__ void __launch_bounds__(kSelectionThreads)
     select_low_kernel(const KeySelection* selection, const unsigned long long* low_counts,
                       PercentileRequest request, Range* result) {
   const int index = static_cast<int>(blockIdx.x);
-  if (index >= selection->num_keys) return;
+  if (index >= selection->keys.num_keys) return;
   auto& shared = shared_storage<SelectionStorage>();
   const unsigned long long* const counts = low_counts + std::int64_t{index} * kLowCounts;
   const auto count = [counts](unsigned position) { return counts[position]; };
   const detail::CountedPositions<kLowCounts, decltype(count)> lows(shared, count);
-  const std::uint32_t upper = selection->key[index] << 16;
+  const std::uint32_t upper = selection->keys.key[index] << 16;
   lows.for_each_rank(
       detail::num_ranks<kOfMagnitudes>(request),
       [&](int number) { return selection->key_of_rank[number] == index; },

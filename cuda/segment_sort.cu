@@ -14,9 +14,6 @@
 namespace cuqat::gpu {
 namespace {
 
-/// What follows begins where cudaMalloc would begin.
-constexpr std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
-
 /// How the segments are shared out among calls of CUB.
 struct SortPlan {
   SegmentLayout layout;

@@ -14,7 +14,7 @@ cudaError_t find_device_code() {
 
 std::size_t reduction_workspace_bytes(int num_multiprocessors) {
   const auto blocks = static_cast<std::size_t>(num_multiprocessors) * kMaxBlocksPerMultiprocessor;
-  return (kCounterBytes + blocks * sizeof(Statistics) + 255) / 256 * 256;
+  return aligned(kCounterBytes + blocks * sizeof(Statistics));
 }
 
 void launch_statistics(DType dtype, std::int64_t count, const void* x, Statistics* result,

@@ -139,7 +139,7 @@ class CalibrationCollector {
 
   /// A collector of f32 that has observed what a key histogram counts, and more than
   /// kMaxExactValues values: they are coarsened. Its shape is [elements].
-  /// @throws InvalidArgument for counts that are not those of the statistics' elements.
+  /// @throws InvalidArgument for statistics that cannot be those of what is counted.
   static CalibrationCollector of_f32_key_histogram(std::span<const std::uint64_t, kNumKeys> counts,
                                                    const Statistics& statistics);
 

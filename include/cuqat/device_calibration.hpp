@@ -39,7 +39,8 @@ class DeviceCalibrationCollector {
 
   [[nodiscard]] DType dtype() const noexcept;
   /// The histogram: kNumKeys counts in device memory. Collectors of several devices are merged by
-  /// adding them, whoever does it; but of f32, whose statistics are apart, by merge().
+  /// adding them, whoever does it; but not those of f32, whose statistics are apart: merge what
+  /// to_host() gives.
   [[nodiscard]] DeviceSpan<std::uint64_t> counts() const noexcept;
 
   /// Adds every element of the batch.
@@ -99,12 +100,14 @@ class DeviceCalibrationCollector {
 
 /// The scale and the zero point of each channel or group of x by one method, from the data itself:
 /// of the weights of a layer, say.
-/// Shape:  x bf16, f16 or f32, groups of f32 of at most kMaxSearchedElements; scales one entry for
-///         each scale of the granularity.
+/// Shape:  x bf16, f16 or f32; scales one entry for each scale of the granularity. For kEntropy,
+/// kMse
+///         and kSqnr groups of f32 have at most kMaxSearchedElements elements.
 /// Values: as calibrate; 1 and 0 for a scale without a finite element.
 /// Order:  on the stream; it does not wait or allocate and uses the context's scratch memory, of
 ///         which calibration_workspace_bytes says how much. More lets it search more scales side by
-///         side, which is faster: they take up to 24 kernels together, each such set of scales.
+///         side, which is faster: those take up to 23 kernels together, after those that read x
+///         once for all scales and sort it.
 /// Agrees: bit for bit with the host.
 /// @throws InvalidArgument for f64, groups that are too long, options that do not fit together,
 ///         the entropy dialect kOriginal (the host answers it), scales as minmax_scales, or in
@@ -114,11 +117,12 @@ void calibrate_scales(ConstDeviceTensorView x, const Granularity& granularity,
                       const DeviceContext& context, StreamRef stream);
 
 /// Scratch memory of the context that calibrate_scales takes to search `scales_at_once` scales, at
-/// least one, side by side. For kEntropy, kMse and kSqnr each of those takes 88 KB and 32 bytes an
-/// element, at most 2 MB, beside two copies of x and what CUB asks to sort them; of f32 scales of
-/// more than kMaxSearchedElements 5 MB, beside a copy of x where the elements of a scale do not lie
-/// together.
-/// Order:  does not wait.
+/// least one and of use up to 65 535, side by side. kMinMax and kPercentile search none: their
+/// memory does not depend on it. For the others a scale takes 86 KB and 32 bytes an element, at
+/// most 2.2 MB, beside two copies of x and what CUB asks to sort them; one scale of bf16 or f16 2.7
+/// MB in all; a scale of more than kMaxSearchedElements f32 elements 0.1 MB for kEntropy and up
+/// to 5.4 MB else, beside a copy of x where the elements of a scale do not lie together. Order:
+/// does not wait.
 /// @throws as calibrate_scales of such a tensor, and for less than one scale.
 std::size_t calibration_workspace_bytes(DType dtype, const Shape& shape,
                                         const Granularity& granularity,
@@ -131,12 +135,15 @@ struct DeviceLayerActivations {
   std::vector<ConstDeviceTensorView> batches;
 };
 
-/// Calibrates the outputs of one layer, with one scale: one read of each batch on the device, the
-/// answer and what it costs on the host.
-/// Shape:  batches of one dtype, bf16 or f16; without batches as without elements.
-/// Order:  allocates 3 MB of device memory, and waits for the stream.
+/// Calibrates the outputs of one layer, with one scale: the answer and what it costs, on the host.
+/// Shape:  batches of one dtype, bf16, f16 or f32; without batches as without elements.
+/// Order:  allocates up to 3 MB of device memory, and waits for the stream. bf16 and f16 are read
+/// once.
+///         f32 is read for its statistics, for a method's histogram or order statistics, and for
+///         each error, or copied to the host where it has up to kMaxSearchedElements elements in
+///         all.
 /// Agrees: bit for bit with calibrate_layer of the same batches on the host.
-/// @throws InvalidArgument for options that do not fit together, f32 and f64, batches of different
+/// @throws InvalidArgument for options that do not fit together, f64, batches of different
 ///         dtypes, a pointer that the device cannot use; CudaError.
 CalibrationResult calibrate_layer(std::span<const ConstDeviceTensorView> layer_outputs,
                                   const CalibrationOptions& method, const DeviceContext& context,

@@ -1,6 +1,8 @@
 #include "calibration/collector_state.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -106,19 +108,30 @@ CalibrationCollector CalibrationCollector::of_f32_key_histogram(
   const Distribution values = calibration::coarsened_f32_keys(counts);
   std::uint64_t finite = 0;
   for (const std::uint64_t count : values.counts) finite += count;
-  const auto has = [&](double end) {
-    return counts[scalar::histogram_key(static_cast<float>(end))] > 0 ||
-           (end == 0.0 && counts[scalar::histogram_key(-0.0f)] > 0);
+  const auto is = [](std::int64_t found, std::uint64_t expected) {
+    return found >= 0 && static_cast<std::uint64_t>(found) == expected;
   };
-  if (total != static_cast<std::uint64_t>(statistics.count) ||
-      finite != static_cast<std::uint64_t>(statistics.finite()) ||
-      (finite > 0 && !(has(statistics.min) && has(statistics.max)))) {
-    throw InvalidArgument("counts has " + std::to_string(total) + " elements, " +
-                          std::to_string(finite) + " of them finite: statistics has " +
-                          std::to_string(statistics.count) + ", " +
-                          std::to_string(statistics.finite()) + " of them finite, in [" +
+  // The key of an extreme is the outermost that has counts.
+  const auto is_end = [&](double end, double of_key) {
+    constexpr double kLargest = std::numeric_limits<float>::max();
+    return std::abs(end) <= kLargest && static_cast<double>(static_cast<float>(end)) == end &&
+           calibration::coarsened(end, DType::kF32) == of_key;
+  };
+  const bool fits =
+      is(statistics.count, total) && statistics.nan >= 0 && statistics.pos_inf >= 0 &&
+      statistics.neg_inf >= 0 && is(statistics.finite(), finite) && statistics.zeros >= 0 &&
+      static_cast<std::uint64_t>(statistics.zeros) <=
+          counts[scalar::histogram_key(0.0f)] + counts[scalar::histogram_key(-0.0f)] &&
+      (finite == 0 ||
+       (statistics.min <= statistics.max && is_end(statistics.min, values.values.front()) &&
+        is_end(statistics.max, values.values.back())));
+  if (!fits) {
+    throw InvalidArgument("statistics has " + std::to_string(statistics.count) + " elements, " +
+                          std::to_string(statistics.finite()) + " of them finite, " +
+                          std::to_string(statistics.zeros) + " zeros, in [" +
                           std::to_string(statistics.min) + ", " + std::to_string(statistics.max) +
-                          "], and their keys must have counts");
+                          "]: it must be of what counts has, " + std::to_string(total) +
+                          " elements, " + std::to_string(finite) + " of them finite");
   }
   CalibrationCollector result(DType::kF32);
   calibration::Accumulator& data = result.state_->accumulator;

@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cuqat/scalar/clipping_search.hpp"
+
 namespace cuqat::calibration {
 namespace {
-
-/// Bins of the search. An int8 step is more than 500 of them for any range worth choosing.
-constexpr std::size_t kSearchBins = std::size_t{1} << 16;
 
 /// Bins as values at their middles; zeros stay zeros.
 Distribution distribution_of_bins(std::span<const std::uint64_t> bins, BinRange range,
@@ -53,16 +52,14 @@ QuantizationError Source::error(const Quantizer& quantizer, ScaleZeroPoint param
 Distribution Source::equal_bins(OrderBy order) const {
   const bool magnitudes = order == OrderBy::kMagnitude;
   const BinRange range = magnitudes ? BinRange::kMagnitude : BinRange::kSigned;
-  const std::size_t num_bins = magnitudes ? kSearchBins : 2 * kSearchBins;
+  const auto num_bins = static_cast<std::size_t>(scalar::kSearchBins) * (magnitudes ? 1 : 2);
   return distribution_of_bins(linear_histogram(range, num_bins), range, statistics_);
 }
 
 Distribution Source::relative_bins() const {
-  // An f32 keeps its leading bits down to the subnormal numbers; far below the largest magnitude
-  // it does not matter any more.
-  constexpr double kLeastAmax = 0x1p-90;
   const double amax = statistics_.amax();
-  const int exponent = dtype_ == DType::kF32 && amax >= kLeastAmax ? 0 : std::ilogb(amax);
+  const int exponent =
+      dtype_ == DType::kF32 && amax >= scalar::kLeastRelativeAmax ? 0 : std::ilogb(amax);
   const std::vector<std::uint64_t> keys = key_histogram(exponent);
   Distribution bins = folded(coarsened_f32_keys(std::span<const std::uint64_t, kNumKeys>(keys)));
   for (double& value : bins.values) value = std::min(std::ldexp(value, exponent), amax);

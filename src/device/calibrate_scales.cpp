@@ -1,4 +1,6 @@
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "calibration/methods.hpp"
 #include "cuqat/device_calibration.hpp"
@@ -7,19 +9,21 @@
 namespace cuqat {
 namespace {
 
-gpu::ScaleCalibration check_scale_calibration(DType dtype, const Shape& shape,
-                                              const Granularity& granularity,
+gpu::ScaleCalibration check_scale_calibration(std::string_view name, DType dtype,
+                                              const Shape& shape, const Granularity& granularity,
                                               const CalibrationOptions& method) {
-  if (dtype == DType::kF64)
-    detail::throw_invalid("x.dtype()", to_string(dtype), "F32, F16 or BF16");
+  if (dtype == DType::kF64) detail::throw_invalid(name, to_string(dtype), "F32, F16 or BF16");
   detail::check_calibration(method);
   const gpu::ScaleCalibration calibration{detail::unscaled_tensor(dtype, shape, granularity),
                                           method, calibration::quantizer_of(method)};
-  // A row's last group may be shorter: one would be binned and the other searched.
-  if (granularity.kind == Granularity::Kind::kGroup && dtype == DType::kF32 &&
+  // A row's last group may be shorter: one would be searched on bins and the other would not.
+  const bool searches =
+      method.method != CalibMethod::kMinMax && method.method != CalibMethod::kPercentile;
+  if (searches && granularity.kind == Granularity::Kind::kGroup && dtype == DType::kF32 &&
       gpu::longest_scale(calibration.tensor) > kMaxSearchedElements) {
     detail::throw_invalid("granularity.group_size", detail::text(granularity.group_size),
-                          "at most " + detail::text(kMaxSearchedElements) + " for F32");
+                          "at most " + detail::text(kMaxSearchedElements) + " for F32 and " +
+                              std::string(to_string(method.method)));
   }
   return calibration;
 }
@@ -34,7 +38,7 @@ std::size_t calibration_workspace_bytes(DType dtype, const Shape& shape,
     detail::throw_invalid("scales_at_once", detail::text(scales_at_once), "at least 1");
   }
   return gpu::scale_calibration_scratch_bytes(
-      check_scale_calibration(dtype, shape, granularity, method), scales_at_once,
+      check_scale_calibration("dtype", dtype, shape, granularity, method), scales_at_once,
       context.state().target_without_stream());
 }
 
@@ -43,7 +47,7 @@ void calibrate_scales(ConstDeviceTensorView x, const Granularity& granularity,
                       const DeviceContext& context, StreamRef stream) {
   detail::check_device_view("x", x, context);
   const gpu::ScaleCalibration calibration =
-      check_scale_calibration(x.dtype(), x.shape(), granularity, method);
+      check_scale_calibration("x.dtype()", x.dtype(), x.shape(), granularity, method);
   const gpu::ScaleOutput output =
       detail::check_scale_output(scales, x.dtype(), calibration.tensor.num_scales,
                                  calibration.quantizer, method.symmetric, context);

@@ -4,12 +4,14 @@
 #include <source_location>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "calibration/methods.hpp"
 #include "check.hpp"
 #include "cuqat/device_histogram.hpp"
 #include "device/arguments.hpp"
+#include "device/batch_source.hpp"
 #include "device/memory.hpp"
 
 namespace cuqat {
@@ -157,14 +159,60 @@ CalibrationCollector DeviceCalibrationCollector::to_host(const DeviceContext& co
       found, statistics->all.count == 0 ? Statistics{} : statistics->all);
 }
 
+namespace {
+
+/// The elements of f32 batches, copied to the host.
+std::vector<std::byte> copied(std::span<const ConstDeviceTensorView> batches,
+                              const gpu::LaunchTarget& target) {
+  std::size_t bytes = 0;
+  for (const ConstDeviceTensorView& batch : batches) bytes += batch.size_bytes();
+  std::vector<std::byte> elements(bytes);
+  std::byte* to = elements.data();
+  for (const ConstDeviceTensorView& batch : batches) {
+    if (batch.count() == 0) continue;
+    gpu::check(cudaMemcpyAsync(to, batch.data(), batch.size_bytes(), cudaMemcpyDeviceToHost,
+                               target.stream),
+               "cudaMemcpyAsync", target.operation);
+    to += batch.size_bytes();
+  }
+  gpu::check(cudaStreamSynchronize(target.stream), "cudaStreamSynchronize", target.operation);
+  return elements;
+}
+
+/// A collector of the device would coarsen them: they are read again for each answer, or, few, sent
+/// to the host.
+CalibrationResult calibrate_f32(std::span<const ConstDeviceTensorView> batches,
+                                const CalibrationOptions& method, const DeviceContext& context,
+                                StreamRef stream) {
+  std::int64_t count = 0;
+  for (const ConstDeviceTensorView& batch : batches) {
+    check_observed("batch.dtype()", batch.dtype(), DType::kF32);
+    detail::check_device_view("batch", batch, context);
+    count += batch.count();
+  }
+  const gpu::LaunchTarget target = context.state().target(stream);
+  if (count <= kMaxSearchedElements) {
+    const std::vector<std::byte> elements = copied(batches, target);
+    const std::vector<ConstTensorView> all = {{elements.data(), DType::kF32, Shape{count}}};
+    return calibrate_layer(all, method);
+  }
+  const BatchSource source(batches, BatchSource::statistics_of(batches, target), target);
+  calibration::Assembly assembly(std::span(&method, 1), Granularity::tensor(),
+                                 source.statistics().amax());
+  assembly.add(calibration::answer(source, std::span(&method, 1)));
+  return std::move(assembly.finish().front());
+}
+
+}  // namespace
+
 CalibrationResult calibrate_layer(std::span<const ConstDeviceTensorView> layer_outputs,
                                   const CalibrationOptions& method, const DeviceContext& context,
                                   StreamRef stream) {
   calibration::check(method);
   const DType dtype = layer_outputs.empty() ? DType::kBF16 : layer_outputs.front().dtype();
-  if (dtype == DType::kF32) {
-    // A collector of the device coarsens it.
-    detail::throw_invalid("layer_outputs[0].dtype()", to_string(dtype), "F16 or BF16");
+  if (dtype == DType::kF32) return calibrate_f32(layer_outputs, method, context, stream);
+  if (dtype == DType::kF64) {
+    detail::throw_invalid("layer_outputs[0].dtype()", to_string(dtype), "F32, F16 or BF16");
   }
   DeviceCalibrationCollector collector(dtype, context);
   for (const ConstDeviceTensorView& batch : layer_outputs) {

@@ -203,21 +203,30 @@ TEST(CoarsenedCollector, IsThatOfAKeyHistogram) {
   EXPECT_EQ(empty.statistics(), Statistics{});
   EXPECT_EQ(empty.compute({.method = CalibMethod::kMse}).params.scale, std::vector<double>{1.0});
 
-  Statistics wrong = all;
-  wrong.count += 1;
-  const auto make = [&] {
-    static_cast<void>(CalibrationCollector::of_f32_key_histogram(keys, wrong));
+  const auto refuses = [&](auto change) {
+    Statistics wrong = all;
+    change(wrong);
+    expect_invalid(
+        [&] { static_cast<void>(CalibrationCollector::of_f32_key_histogram(keys, wrong)); },
+        {"statistics has", "1300000 elements, 1299998 of them finite"});
   };
-  expect_invalid(make, {"counts has 1300000 elements", "1300001"});
-  wrong = all;
-  wrong.nan += 1;
-  expect_invalid(make, {"counts has", "finite"});
-  wrong = all;
-  wrong.max = 1e30;
-  expect_invalid(make, {"counts has", "keys"});
+  refuses([](Statistics& wrong) { wrong.count += 1; });
+  refuses([](Statistics& wrong) { wrong.nan += 1; });
+  refuses([](Statistics& wrong) {
+    wrong.nan -= 4;
+    wrong.pos_inf += 4;
+  });
+  refuses([](Statistics& wrong) { wrong.zeros = 1'000'000; });
+  refuses([](Statistics& wrong) { wrong.zeros = -1; });
+  refuses([](Statistics& wrong) { std::swap(wrong.min, wrong.max); });
+  for (const double end : {1e30, 1e300, 0.5, std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+    refuses([end](Statistics& wrong) { wrong.max = end; });
+    refuses([end](Statistics& wrong) { wrong.min = -end; });
+  }
+  refuses([](Statistics& wrong) { wrong.max += 1e-12; });  // no f32
   counts[0] = ~std::uint64_t{0};
-  wrong = all;
-  expect_invalid(make, {"counts has"});
+  expect_invalid([&] { static_cast<void>(CalibrationCollector::of_f32_key_histogram(keys, all)); },
+                 {"counts has"});
 }
 
 TEST(CoarsenedCollector, HasExactExtremesAndPercentilesWithinItsStep) {

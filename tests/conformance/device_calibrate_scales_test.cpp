@@ -116,9 +116,10 @@ CalibrationResult expected_of(DType dtype, const Sample& sample, const Calibrati
                          sample.granularity, {Backend::named("reference"), 1});
 }
 
-/// What is found, where so many scales are searched at once.
+/// What is found, where so many scales are searched at once and x begins so many bytes past an
+/// aligned address.
 void expect_answer(DType dtype, const Sample& sample, const CalibrationOptions& method,
-                   std::int64_t at_once) {
+                   std::int64_t at_once, std::size_t offset) {
   const CalibrationResult expected = expected_of(dtype, sample, method);
   const std::size_t num_scales = expected.params.scale.size();
   // Scales as many as multiprocessors are sorted as segments.
@@ -127,11 +128,14 @@ void expect_answer(DType dtype, const Sample& sample, const CalibrationOptions& 
       context_of(calibration_workspace_bytes(dtype, sample.shape, sample.granularity, method,
                                              at_once, context_of(0, kFew)),
                  kFew);
-  const DeviceMemory x(to_bytes(dtype, sample.values));
+  Bytes elements(offset);
+  const Bytes own = to_bytes(dtype, sample.values);
+  elements.insert(elements.end(), own.begin(), own.end());
+  const DeviceMemory x(elements);
   const DeviceMemory scale(std::vector<float>(num_scales, -1.0f));
   const DeviceMemory zero_point(std::vector<std::int32_t>(num_scales, -77));
   run_on_device([&] {
-    calibrate_scales({x.as<void>(), dtype, sample.shape}, sample.granularity, method,
+    calibrate_scales({x.as() + offset, dtype, sample.shape}, sample.granularity, method,
                      {{scale.as<void>(), DType::kF32, Shape{static_cast<std::int64_t>(num_scales)}},
                       zero_point.span<std::int32_t>()},
                      own_context, stream());
@@ -155,7 +159,11 @@ TEST_P(DeviceCalibrateScales, GivesTheHostsScalesForEveryGranularity) {
     for (const CalibrationOptions& method : methods()) {
       if (number++ % kStride != 0) continue;
       set_device_order(static_cast<int>(number) % num_device_orders());
-      expect_answer(GetParam(), sample, method, number % 3 == 0 ? 1 : number % 3 == 1 ? 2 : 1000);
+      expect_answer(GetParam(), sample, method,
+                    number % 3 == 0   ? 1
+                    : number % 3 == 1 ? 2
+                                      : 1000,
+                    number % 4 == 1 ? 1 : 0);
     }
   }
 }
@@ -201,7 +209,7 @@ TEST_F(DeviceCalibrateLongScales, GivesTheHostsScales) {
       const bool is_slow = method.dialect == EntropyDialect::kOnnxRuntime && number > 20;
       if (number++ % kStride != 0 || is_slow) continue;
       set_device_order(static_cast<int>(number) % num_device_orders());
-      expect_answer(DType::kF32, sample, method, number % 2 == 0 ? 1 : 2);
+      expect_answer(DType::kF32, sample, method, number % 2 == 0 ? 1 : 2, number % 3);
     }
   }
 }
@@ -236,6 +244,8 @@ TEST_F(DeviceCalibrateLongScales, AreCapturedInAGraph) {
 }
 
 TEST_F(DeviceCalibrateLongScales, RefuseWhatDoesNotFitAndStillWork) {
+  set_device_order(0);
+  static_cast<void>(context());  // what it allocates is not enqueued by a call
   const DeviceMemory x(std::vector<float>(64, 2.0f));
   const DeviceMemory scale(std::vector<float>(4));
   const DeviceScales scales{{scale.as<void>(), DType::kF32, Shape{4}}, {}};
@@ -274,10 +284,19 @@ TEST_F(DeviceCalibrateLongScales, RefuseWhatDoesNotFitAndStillWork) {
   const Shape long_row{1, 70'000};
   expect_invalid(
       [&] {
-        static_cast<void>(calibration_workspace_bytes(
-            DType::kF32, long_row, Granularity::group(65'537), {}, 1, context()));
+        static_cast<void>(
+            calibration_workspace_bytes(DType::kF32, long_row, Granularity::group(65'537),
+                                        {.method = CalibMethod::kSqnr}, 1, context()));
       },
-      {"granularity.group_size is 65537", "65536"});
+      {"granularity.group_size is 65537", "65536", "sqnr"});
+  EXPECT_GT(calibration_workspace_bytes(DType::kF32, long_row, Granularity::group(65'537), {}, 1,
+                                        context()),
+            0u);
+  expect_invalid(
+      [&] {
+        static_cast<void>(calibration_workspace_bytes(DType::kF64, shape, rows, {}, 1, context()));
+      },
+      {"dtype is F64"});
   expect_invalid(
       [&] {
         static_cast<void>(calibration_workspace_bytes(DType::kF32, shape, rows, {}, 0, context()));

@@ -73,6 +73,10 @@ TEST_F(DeviceFailures, EveryCallOfEveryOperationMayFail) {
   const FakeQuantizeItem item{x(), params(), y(), {}};
   const ConstDeviceTensorView halves(x_, DType::kF16, Shape{kCount});
   const std::vector<std::byte> on_host(2 * kCount);
+  const DeviceMemory ones(std::vector<float>(kMaxSearchedElements + 1, 1.0f));
+  const std::vector<ConstDeviceTensorView> few = {x()};
+  const std::vector<ConstDeviceTensorView> many = {
+      {ones.as<float>(), Shape{kMaxSearchedElements + 1}}};
   DeviceCalibrationCollector collector(DType::kF16, context());
   DeviceStreamer streamer(context(), {.buffer_bytes = 512});
   const std::function<void()> all[] = {
@@ -99,6 +103,11 @@ TEST_F(DeviceFailures, EveryCallOfEveryOperationMayFail) {
       },
       [&] {
         calibrate_scales(x(), {}, {.method = CalibMethod::kMse}, scales, context(), stream());
+      },
+      [&] { static_cast<void>(calibrate_layer(few, {}, context(), stream())); },
+      [&] {
+        static_cast<void>(
+            calibrate_layer(many, {.method = CalibMethod::kPercentile}, context(), stream()));
       },
       [&] { range_scales(ranges.span<const Range>(), {}, true, scales, context(), stream()); },
       [&] { collector.observe(halves, context(), stream()); },

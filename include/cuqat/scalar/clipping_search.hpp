@@ -34,6 +34,13 @@ inline constexpr int kNumMoves = 8;
 
 /// Candidates whose errors are then summed exactly.
 inline constexpr int kMaxFinalists = 4;
+/// Equal bins of a sign where a search looks at bins. An int8 step is more than 500 of them for any
+/// range worth choosing.
+inline constexpr int kSearchBins = 1 << 16;
+/// Bins of equal relative width are the leading bits of f32 numbers, of a smaller amax those of the
+/// numbers times a power of two that brings it near 1. Far below amax they do not matter any more.
+inline constexpr double kLeastRelativeAmax = 0x1p-90;
+
 /// How far a candidate's cost may be off by rounding, relative.
 inline constexpr double kRoundingSlack = 1e-9;
 /// The same by taking bins for values.
