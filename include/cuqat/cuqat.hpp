@@ -1,4 +1,5 @@
-// Everything but the scalar layer and the frozen mirror of the original system.
+// Everything of the host, but the frozen mirror of the original system. The device headers, which
+// need the CUDA toolkit's, are included one by one (cuqat/device_*.hpp).
 #pragma once
 
 #include "cuqat/backend.hpp"

@@ -14,6 +14,9 @@ namespace cuqat {
 /// Its device must be the calling thread's current one in every function that takes the context.
 /// A context serves one thread and one stream at a time: work of the same context on two streams
 /// must be ordered by the caller (an event, say), as both use the scratch memory.
+///
+/// "Does not wait or allocate" is said of cuqat. The CUDA runtime may load a kernel at its first
+/// launch, which may do both: set CUDA_MODULE_LOADING=EAGER where the first launch matters too.
 class DeviceContext {
  public:
   struct Options {

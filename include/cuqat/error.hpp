@@ -33,7 +33,7 @@ class DataError : public Error {
 
 /// A call of the CUDA runtime failed. The message names the call, the function of cuqat that made
 /// it, the error and its code. The runtime's record of the error is cleared, and contexts still
-/// work unless it is_sticky().
+/// work unless it is_sticky(). What the call writes is then undefined: some of its kernels may run.
 class CudaError : public Error {
  public:
   CudaError(const std::string& message, int code, bool is_sticky)

@@ -1,4 +1,4 @@
-// Every argument of every device function that works on the caller's memory is checked: host
+// Every argument of the device functions below, which work on the caller's memory, is checked: host
 // memory, no memory, a wrong number, a wrong alignment, and outputs in the memory of something else
 // are refused by the argument's name, before anything is put on the stream.
 #include <gtest/gtest.h>

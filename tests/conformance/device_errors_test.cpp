@@ -179,10 +179,6 @@ TEST_F(DeviceErrors, GradientsThatDoNotFitAreNamed) {
 /// A grid of more blocks than most devices hold, and a context without more scratch memory.
 TEST_F(DeviceErrors, AGridOfManyBlocksIsReducedWhole) {
   constexpr std::int64_t kMany = 3'000'000;
-  DeviceContext::Options least;
-  least.num_multiprocessors = 400;
-  least.workspace_bytes = 0;
-  const DeviceContext many(least);
   std::vector<float> values(static_cast<std::size_t>(kMany));
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) - 7.0f;
   void* large = nullptr;
@@ -190,13 +186,24 @@ TEST_F(DeviceErrors, AGridOfManyBlocksIsReducedWhole) {
   ASSERT_EQ(cudaMemcpy(large, values.data(), values.size() * sizeof(float), cudaMemcpyHostToDevice),
             cudaSuccess);
   ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
-  statistics({large, DType::kF32, Shape{kMany}}, {static_cast<Statistics*>(statistics_), 1}, many,
-             stream());
-  ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess) << device_fault();
-  Statistics found;
-  ASSERT_EQ(cudaMemcpy(&found, statistics_, sizeof(found), cudaMemcpyDeviceToHost), cudaSuccess);
   // The reference: ThreadSanitizer does not see how OpenMP orders its threads.
-  EXPECT_EQ(found, cuqat::statistics(values, {Backend::named("reference"), 1}));
+  const Statistics expected = cuqat::statistics(values, {Backend::named("reference"), 1});
+  for (const int num_multiprocessors : {400, 1}) {
+    DeviceContext::Options least;
+    least.num_multiprocessors = num_multiprocessors;
+    least.workspace_bytes = 0;
+    const DeviceContext many(least);
+    const auto reduce = [&] {
+      statistics({large, DType::kF32, Shape{kMany}}, {static_cast<Statistics*>(statistics_), 1},
+                 many, stream());
+    };
+    EXPECT_LE(enqueued_by(reduce).largest_grid, 8 * num_multiprocessors);
+    reduce();
+    ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess) << device_fault();
+    Statistics found;
+    ASSERT_EQ(cudaMemcpy(&found, statistics_, sizeof(found), cudaMemcpyDeviceToHost), cudaSuccess);
+    EXPECT_EQ(found, expected);
+  }
   EXPECT_EQ(cudaFree(large), cudaSuccess);
 }
 

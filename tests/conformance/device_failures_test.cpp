@@ -63,7 +63,7 @@ TEST_F(DeviceFailures, EveryFailingCallIsACudaErrorAndTheContextStillWorks) {
   EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
 }
 
-TEST_F(DeviceFailures, EveryCallOfEveryOperationMayFail) {
+TEST_F(DeviceFailures, EveryCallOfManyOperationsMayFail) {
   const DeviceScales scales{{scale_, DType::kF32, Shape{1}}, {}};
   const DeviceScales of_groups{{scale_, DType::kF32, Shape{8}}, {}};
   auto* const codes = static_cast<std::uint8_t*>(y_);

@@ -1,12 +1,14 @@
 // Where packs and their scales lie, also past what 32 bits count: the numbers alone, no memory.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
 #include "cuqat/format.hpp"
 #include "dispatch.hpp"
 #include "dynamic_quantize.cuh"
+#include "for_each_pack.cuh"
 #include "pack.cuh"
 #include "scale_map.cuh"
 #include "scale_terms.cuh"
@@ -64,6 +66,58 @@ TEST(PackLayout, CoversTheEndOfWhat32BitsDoNotCount) {
     const PackLayout aligned = gpu::packs_aligned_to<bfloat16>(address(6), count);
     EXPECT_EQ(aligned.shift, 3);
     expect_cover(aligned, count, 6, aligned.num_packs - 5);
+  }
+}
+
+/// The loop of the streaming kernels, over the last packs of such a tensor: which elements it
+/// moves, and whether as whole words.
+TEST(ForEachPack, ComesToTheEndOfWhat32BitsDoNotCount) {
+  constexpr int kInFlight = 4;
+  struct Moved {
+    std::int64_t first;
+    std::int64_t end;
+    std::int64_t pack;
+  };
+  for (const std::uintptr_t begin : {0u, 6u}) {
+    for (const std::int64_t stride : {1, 2, 3}) {
+      for (int num_packs = 1; num_packs < 12; ++num_packs) {
+        const PackLayout layout = gpu::packs_aligned_to<bfloat16>(address(begin), kPast32);
+        const std::int64_t first_pack = layout.num_packs - 1 - (num_packs - 1) * stride;
+        const auto sequence = gpu::PackSequence::until(layout.num_packs, first_pack, stride);
+        for (const bool moves_words : {true, false}) {
+          std::vector<Moved> moved;
+          int loads = 0;
+          gpu::for_each_pack<kInFlight>(
+              layout, moves_words, sequence,
+              [&](const auto& place) {
+                ++loads;
+                return place.first + place.begin;
+              },
+              [&](const auto& place, std::int64_t loaded, std::int64_t pack) {
+                if (!place.is_whole()) return false;
+                EXPECT_EQ(loaded, place.first + place.begin);
+                moved.push_back({place.first + place.begin, place.first + place.end, pack});
+                return true;
+              },
+              [&](const PackSpan& span, std::int64_t loaded, std::int64_t pack) {
+                EXPECT_EQ(loaded, span.first + span.begin);
+                moved.push_back({span.first + span.begin, span.first + span.end, pack});
+              });
+          EXPECT_EQ(loads, num_packs);
+          ASSERT_EQ(moved.size(), static_cast<std::size_t>(num_packs));
+          std::sort(moved.begin(), moved.end(),
+                    [](const Moved& a, const Moved& b) { return a.pack < b.pack; });
+          for (int i = 0; i < num_packs; ++i) {
+            const Moved& one = moved[static_cast<std::size_t>(i)];
+            const PackSpan expected = layout.span(first_pack + i * stride);
+            ASSERT_EQ(one.pack, first_pack + i * stride);
+            ASSERT_EQ(one.first, expected.first + expected.begin);
+            ASSERT_EQ(one.end, expected.first + expected.end);
+          }
+          ASSERT_EQ(moved.back().end, kPast32);
+        }
+      }
+    }
   }
 }
 

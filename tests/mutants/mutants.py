@@ -190,6 +190,13 @@ MUTANTS = [
     Mutant("values of a step not observed", "cuda/observe_fake_quantize.cuh",
            "fake_quantize_packs<true, ", "fake_quantize_packs<false, ",
            "SixteenBits/DeviceCalibration.Observes*"),
+    # Sizes.
+    Mutant("places of 32 bits in the quick way", "cuda/for_each_pack.cuh",
+           "WholePack place{round * kPackElements - layout.shift};",
+           "WholePack place{static_cast<int>(round * kPackElements - layout.shift)};",
+           "ForEachPack.*"),
+    Mutant("grids of all that is wanted", "cuda/launch.hpp", "std::min(wanted, most)", "wanted",
+           "DeviceErrors.AGridOfMany*"),
     # Arguments.
     Mutant("codes that may be anywhere", "src/device/fake_quant.cpp",
            "  detail::check_device_codes(codes, y.count(), params.quantizer.format, layout, "

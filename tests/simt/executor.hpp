@@ -43,6 +43,7 @@ void reset();
 /// Calls, successful or not, captured or not. A blocking copy counts as a copy and as a wait.
 struct Counters {
   int launches = 0;
+  int largest_grid = 0;  ///< Blocks of a launch.
   int graph_launches = 0;
   int allocations = 0;
   int async_allocations = 0;

@@ -1,4 +1,5 @@
 // Kernel launches: the limits of the hardware, then the scheduler.
+#include <algorithm>
 #include <climits>
 #include <utility>
 
@@ -75,6 +76,9 @@ cudaError_t launch(const cudaLaunchConfig_t* config, const void* kernel,
                  ", and the current one is " + std::to_string(current_device));
       return cudaErrorInvalidResourceHandle;
     }
+    const dim3& blocks = config->gridDim;
+    d.counters.largest_grid =
+        std::max(d.counters.largest_grid, static_cast<int>(blocks.x * blocks.y * blocks.z));
     Grid grid{config->gridDim, config->blockDim, config->dynamicSmemBytes, std::move(thread_body)};
     return enqueue(*stream, [grid = std::move(grid)](CUstream_st& on) { run(grid, on); });
   });

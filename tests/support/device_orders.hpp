@@ -38,7 +38,8 @@ std::string device_fault();
 /// What a call puts on the stream.
 struct Enqueued {
   int kernels = 0;
-  int others = 0;  ///< Copies, memsets, allocations, waits.
+  int others = 0;        ///< Copies, memsets, allocations, waits.
+  int largest_grid = 0;  ///< Blocks of a kernel.
 };
 /// On a GPU the call is captured, not run: allocating and waiting are errors there.
 Enqueued enqueued_by(const std::function<void()>& call);

@@ -1,6 +1,7 @@
 // Grids, streams and graphs on a GPU, whose threads run in an order of its own.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <vector>
@@ -69,7 +70,7 @@ Enqueued enqueued_by(const std::function<void()>& call) {
   cudaGraph_t graph = nullptr;
   if (cudaStreamEndCapture(stream, &graph) != cudaSuccess) {
     static_cast<void>(cudaGetLastError());
-    return {0, 1};  // something that a capture forbids
+    return {0, 1, 0};  // something that a capture forbids
   }
   std::size_t count = 0;
   EXPECT_EQ(cudaGraphGetNodes(graph, nullptr, &count), cudaSuccess);
@@ -78,7 +79,15 @@ Enqueued enqueued_by(const std::function<void()>& call) {
   for (const cudaGraphNode_t node : nodes) {
     cudaGraphNodeType type{};
     EXPECT_EQ(cudaGraphNodeGetType(node, &type), cudaSuccess);
-    ++(type == cudaGraphNodeTypeKernel ? result.kernels : result.others);
+    if (type != cudaGraphNodeTypeKernel) {
+      ++result.others;
+      continue;
+    }
+    ++result.kernels;
+    cudaKernelNodeParams kernel{};
+    EXPECT_EQ(cudaGraphKernelNodeGetParams(node, &kernel), cudaSuccess);
+    const dim3 grid = kernel.gridDim;
+    result.largest_grid = std::max(result.largest_grid, static_cast<int>(grid.x * grid.y * grid.z));
   }
   EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
   return result;

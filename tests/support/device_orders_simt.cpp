@@ -50,9 +50,10 @@ Enqueued enqueued_by(const std::function<void()>& call) {
   simt::reset_counters();
   call();
   const simt::Counters counted = simt::counters();
-  return {counted.launches, counted.graph_launches + counted.allocations +
-                                counted.async_allocations + counted.frees + counted.async_frees +
-                                counted.copies + counted.memsets + counted.waits};
+  return {counted.launches,
+          counted.graph_launches + counted.allocations + counted.async_allocations + counted.frees +
+              counted.async_frees + counted.copies + counted.memsets + counted.waits,
+          counted.largest_grid};
 }
 
 // One thing happens after another here: the orders of threads are what counts.
