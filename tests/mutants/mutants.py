@@ -195,7 +195,7 @@ MUTANTS = [
            "WholePack place{round * kPackElements - layout.shift};",
            "WholePack place{static_cast<int>(round * kPackElements - layout.shift)};",
            "ForEachPack.*"),
-    Mutant("grids of all that is wanted", "cuda/launch.hpp", "std::min(wanted, most)", "wanted",
+    Mutant("grids of all that is wanted", "cuda/launch.hpp", "std::min(wanted, most)", "std::max(wanted, most)",
            "DeviceErrors.AGridOfMany*"),
     # Arguments.
     Mutant("codes that may be anywhere", "src/device/fake_quant.cpp",
