@@ -25,7 +25,8 @@ struct Memory {
   std::uint64_t counts[kMostCounts];
 };
 
-/// To or from the host, whose memory stays until it is waited for.
+/// To or from pinned memory of the host: where waiting fails the copy may still be under way, and
+/// what frees that memory waits for it.
 void copy(void* to, const void* from, std::size_t bytes, const gpu::LaunchTarget& target) {
   gpu::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, target.stream), "cudaMemcpyAsync",
              target.operation);
@@ -71,9 +72,10 @@ Statistics BatchSource::statistics_of(std::span<const ConstDeviceTensorView> bat
     gpu::launch_statistics(DType::kF32, batch.count(), batch.data(), of_batch, target);
     gpu::launch_merge_statistics(of_batch, all, target);
   }
-  Statistics found;
-  copy(&found, all, sizeof(found), target);
+  const detail::PinnedMemory on_host(sizeof(Statistics), target.operation);
+  copy(on_host.data(), all, sizeof(Statistics), target);
   wait(target);
+  const Statistics found = *static_cast<const Statistics*>(on_host.data());
   return found.count == 0 ? Statistics{} : found;
 }
 
@@ -82,7 +84,8 @@ BatchSource::BatchSource(std::span<const ConstDeviceTensorView> batches,
     : Source(DType::kF32, statistics),
       batches_(batches),
       target_(target),
-      memory_(sizeof(Memory), target.operation) {}
+      memory_(sizeof(Memory), target.operation),
+      on_host_(sizeof(Memory), target.operation) {}
 
 template <typename Launch>
 std::vector<std::uint64_t> BatchSource::counted(std::size_t num_counts,
@@ -92,10 +95,10 @@ std::vector<std::uint64_t> BatchSource::counted(std::size_t num_counts,
   gpu::check(cudaMemsetAsync(counts, 0, bytes, target_.stream), "cudaMemsetAsync",
              target_.operation);
   for (const ConstDeviceTensorView& batch : batches_) launch(batch, counts);
-  std::vector<std::uint64_t> found(num_counts);
-  copy(found.data(), counts, bytes, target_);
+  const std::uint64_t* const found = static_cast<Memory*>(on_host_.data())->counts;
+  copy(static_cast<Memory*>(on_host_.data())->counts, counts, bytes, target_);
   wait(target_);
-  return found;
+  return {found, found + num_counts};
 }
 
 std::vector<double> BatchSource::order_statistics(OrderBy order,
@@ -106,7 +109,8 @@ std::vector<double> BatchSource::order_statistics(OrderBy order,
   for (std::size_t first = 0; first < ranks.size(); first += kRanksAtOnce) {
     const std::span<const std::int64_t> some =
         ranks.subspan(first, std::min(kRanksAtOnce, ranks.size() - first));
-    gpu::SelectedKeys keys{};
+    gpu::SelectedKeys& keys = static_cast<Memory*>(on_host_.data())->keys;
+    keys = {};
     std::vector<std::uint64_t> rank(some.begin(), some.end());  // in its key
     std::vector<std::size_t> key_of(some.size());
     for (std::size_t i = 0; i < some.size(); ++i) {
@@ -160,20 +164,22 @@ std::vector<std::uint64_t> BatchSource::key_histogram(int exponent) const {
 
 QuantizationError BatchSource::sum_errors(const QuantParams& params) const {
   auto* const memory = static_cast<Memory*>(memory_.data());
-  const auto scale = static_cast<float>(params.scale.front());
-  copy(&memory->all, &statistics(), sizeof(Statistics), target_);
-  copy(&memory->scale, &scale, sizeof(scale), target_);
-  copy(&memory->zero_point, &params.zero_point.front(), sizeof(std::int32_t), target_);
+  auto* const on_host = static_cast<Memory*>(on_host_.data());
+  on_host->all = statistics();
+  on_host->scale = static_cast<float>(params.scale.front());
+  on_host->zero_point = params.zero_point.front();
+  copy(&memory->all, &on_host->all, sizeof(Statistics), target_);
+  copy(&memory->scale, &on_host->scale, sizeof(float), target_);
+  copy(&memory->zero_point, &on_host->zero_point, sizeof(std::int32_t), target_);
   QuantizationError sum;
   for (const ConstDeviceTensorView& batch : batches_) {
     const gpu::DeviceScaledTensor tensor{
         DType::kF32, batch.shape(),  Granularity::tensor(), params.quantizer,
         1,           &memory->scale, &memory->zero_point};
     gpu::launch_quantization_error(tensor, batch.data(), &memory->all, &memory->error, target_);
-    QuantizationError of_batch;
-    copy(&of_batch, &memory->error, sizeof(of_batch), target_);
+    copy(&on_host->error, &memory->error, sizeof(QuantizationError), target_);
     wait(target_);
-    sum.merge(of_batch);
+    sum.merge(on_host->error);
   }
   return sum;
 }

@@ -41,6 +41,7 @@ class BatchSource final : public calibration::Source {
   std::span<const ConstDeviceTensorView> batches_;
   gpu::LaunchTarget target_;
   detail::DeviceMemory memory_;
+  detail::PinnedMemory on_host_;
 };
 
 }  // namespace cuqat

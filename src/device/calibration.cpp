@@ -161,13 +161,10 @@ CalibrationCollector DeviceCalibrationCollector::to_host(const DeviceContext& co
 
 namespace {
 
-/// The elements of f32 batches, copied to the host.
-std::vector<std::byte> copied(std::span<const ConstDeviceTensorView> batches,
-                              const gpu::LaunchTarget& target) {
-  std::size_t bytes = 0;
-  for (const ConstDeviceTensorView& batch : batches) bytes += batch.size_bytes();
-  std::vector<std::byte> elements(bytes);
-  std::byte* to = elements.data();
+/// Copies the elements of f32 batches to the host.
+void copy(std::span<const ConstDeviceTensorView> batches, void* elements,
+          const gpu::LaunchTarget& target) {
+  auto* to = static_cast<std::byte*>(elements);
   for (const ConstDeviceTensorView& batch : batches) {
     if (batch.count() == 0) continue;
     gpu::check(cudaMemcpyAsync(to, batch.data(), batch.size_bytes(), cudaMemcpyDeviceToHost,
@@ -176,7 +173,6 @@ std::vector<std::byte> copied(std::span<const ConstDeviceTensorView> batches,
     to += batch.size_bytes();
   }
   gpu::check(cudaStreamSynchronize(target.stream), "cudaStreamSynchronize", target.operation);
-  return elements;
 }
 
 /// A collector of the device would coarsen them: they are read again for each answer, or, few, sent
@@ -192,7 +188,9 @@ CalibrationResult calibrate_f32(std::span<const ConstDeviceTensorView> batches,
   }
   const gpu::LaunchTarget target = context.state().target(stream);
   if (count <= kMaxSearchedElements) {
-    const std::vector<std::byte> elements = copied(batches, target);
+    // Pinned: what frees it waits for a copy that is still under way where waiting has failed.
+    const detail::PinnedMemory elements(static_cast<std::size_t>(count + 1) * sizeof(float));
+    copy(batches, elements.data(), target);
     const std::vector<ConstTensorView> all = {{elements.data(), DType::kF32, Shape{count}}};
     return calibrate_layer(all, method);
   }
