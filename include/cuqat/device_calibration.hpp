@@ -137,8 +137,8 @@ struct DeviceLayerActivations {
 
 /// Calibrates the outputs of one layer, with one scale: the answer and what it costs, on the host.
 /// Shape:  batches of one dtype, bf16, f16 or f32; without batches as without elements.
-/// Order:  allocates up to 3 MB of device memory, and waits for the stream. bf16 and f16 are read
-/// once.
+/// Order:  allocates up to 3 MB of device memory, for f32 also 1 MB of pinned host memory, and
+/// waits for the stream. bf16 and f16 are read once.
 ///         f32 is read for its statistics, for a method's histogram or order statistics, and for
 ///         each error, or copied to the host where it has up to kMaxSearchedElements elements in
 ///         all.
