@@ -18,6 +18,7 @@
 #include "calibration_state.cuh"
 #include "cuqat/histogram.hpp"
 #include "cuqat/scalar/bits.hpp"
+#include "cuqat/scalar/histogram_key.hpp"
 #include "distribution.cuh"
 #include "for_each_index.cuh"
 #include "pack.cuh"
@@ -143,8 +144,8 @@ class RelativeBinTable {
     return bins_[position] + (position == 0 ? zeros_ : 0);
   }
   __device__ double value(unsigned position) const {
-    if (position == 0) return 0.0;
-    const double middle = double{scalar::from_bits(position << 16 | 0x8000u)} * unit_;
+    const double middle =
+        double{scalar::middle_of_f32_key(static_cast<std::uint16_t>(position))} * unit_;
     return middle < amax_ ? middle : amax_;
   }
 

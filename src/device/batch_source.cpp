@@ -17,7 +17,6 @@ constexpr std::size_t kMostCounts = kRanksAtOnce * kNumKeys;
 /// Device memory of the answers.
 struct Memory {
   Statistics all;
-  Statistics batch;
   gpu::SelectedKeys keys;
   float scale;
   std::int32_t zero_point;
