@@ -53,6 +53,12 @@ bool failure_pending() {
 void set_multiprocessor_count(int count) {
   locked([&](Device& d) { d.num_multiprocessors = count; });
 }
+void set_max_shared_bytes(std::size_t bytes) {
+  locked([&](Device& d) {
+    d.max_shared_bytes = bytes;
+    d.shared_limits.clear();
+  });
+}
 void set_device_error(int error) {
   locked([&](Device& d) { d.device_error = static_cast<cudaError_t>(error); });
 }
@@ -199,7 +205,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int num
         *value = simt::kDefaultSharedBytes;
         break;
       case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-        *value = simt::kMaxSharedBytes;
+        *value = static_cast<int>(d.max_shared_bytes);
         break;
       case cudaDevAttrWarpSize:
         *value = simt::kWarpSize;

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "arena.hpp"
 #include "executor.hpp"
 #include "sanitizers.hpp"
 
@@ -88,6 +89,7 @@ struct Device {
   cudaError_t kernel_error = cudaSuccess;
   std::uint64_t num_kernels = 0;
   int num_multiprocessors = 4;
+  std::size_t max_shared_bytes = kMaxSharedBytes;
 
   std::map<std::uintptr_t, Allocation> allocations;  // by address
   std::map<const void*, std::size_t> shared_limits;  // by kernel, where it was raised

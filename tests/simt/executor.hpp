@@ -70,6 +70,10 @@ void fail_call(int n);
 
 void set_multiprocessor_count(int count);  ///< 4 unless set.
 
+/// What a block may ask for: 227 KiB, sm_90's, unless set. Architectures differ: 64 KiB of sm_75,
+/// 99 of sm_86, 89 and 120, 163 of sm_80.
+void set_max_shared_bytes(std::size_t bytes);
+
 /// cudaError_t that cudaGetDevice, and cudaFuncGetAttributes, give until reset(): as on a machine
 /// without a driver, and of a device that the program has no code for.
 void set_device_error(int error);

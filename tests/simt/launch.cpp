@@ -103,7 +103,7 @@ cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute
       return value >= -1 && value <= 100 ? cudaSuccess : cudaErrorInvalidValue;
     }
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
-        static_cast<std::size_t>(value) > simt::kMaxSharedBytes) {
+        static_cast<std::size_t>(value) > d.max_shared_bytes) {
       return cudaErrorInvalidValue;
     }
     d.shared_limits[kernel] = static_cast<std::size_t>(value);
