@@ -10,6 +10,7 @@
 #include "calibration/parallel.hpp"
 #include "calibration/source.hpp"
 #include "cuqat/scalar/histogram_key.hpp"
+#include "host/enumerators.hpp"
 
 namespace cuqat {
 namespace {
@@ -60,6 +61,8 @@ Granularity CalibrationCollector::State::granularity_for(std::size_t rank) const
 }
 
 CalibrationCollector::CalibrationCollector(DType dtype, const Granularity& granularity) {
+  detail::check_enumerator("dtype", dtype, DType::kBF16);
+  detail::check_enumerator("granularity.kind", granularity.kind, Granularity::Kind::kGroup);
   if (granularity.kind == Granularity::Kind::kGroup) {
     throw InvalidArgument(
         "granularity is a group: a collector has one scale, or one for each channel");

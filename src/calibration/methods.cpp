@@ -13,6 +13,7 @@
 #include "calibration/entropy.hpp"
 #include "cuqat/scalar/clipping_search.hpp"
 #include "cuqat/scalar/entropy.hpp"
+#include "host/enumerators.hpp"
 
 namespace cuqat::calibration {
 namespace {
@@ -205,6 +206,10 @@ Quantizer quantizer_of(const CalibrationOptions& options) noexcept {
 }
 
 void check(const CalibrationOptions& options) {
+  detail::check_enumerator("method", options.method, CalibMethod::kSqnr);
+  detail::check_enumerator("format", options.format, Format::kE5M2);
+  detail::check_enumerator("rounding", options.rounding, Rounding::kOriginal);
+  detail::check_enumerator("dialect", options.dialect, EntropyDialect::kOriginal);
   if (!is_integer(options.format)) {
     const std::string format(to_string(options.format));
     if (!options.symmetric) {

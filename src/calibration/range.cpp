@@ -6,6 +6,7 @@
 #include "cuqat/calibration.hpp"
 #include "cuqat/scalar/moving_average.hpp"
 #include "cuqat/scalar/range_to_scale.hpp"
+#include "host/enumerators.hpp"
 
 namespace cuqat {
 namespace {
@@ -49,6 +50,8 @@ std::string_view to_string(EntropyDialect dialect) noexcept {
 
 ScaleZeroPoint range_to_scale(Range range, const Quantizer& quantizer, bool symmetric,
                               DType dtype) {
+  detail::check_enumerator("quantizer.format", quantizer.format, Format::kE5M2);
+  detail::check_enumerator("dtype", dtype, DType::kBF16);
   const auto is_finite = [dtype](double end) {
     return std::isfinite(dtype == DType::kF64 ? end : static_cast<double>(static_cast<float>(end)));
   };

@@ -4,6 +4,7 @@
 
 #include "calibration/methods.hpp"
 #include "check.hpp"
+#include "host/enumerators.hpp"
 
 namespace cuqat::detail {
 
@@ -102,6 +103,7 @@ void check_per_scale(std::string_view name, const ConstDeviceTensorView& entries
 gpu::ScaleOutput check_scale_output(const DeviceScales& scales, DType dtype,
                                     std::int64_t num_scales, const Quantizer& quantizer,
                                     bool symmetric, const DeviceContext& context) {
+  check_quantizer("quantizer", quantizer);
   check_per_scale("scales.scale", scales.scale, dtype, num_scales, context);
   if (!symmetric && !is_integer(quantizer.format)) {
     throw_invalid("symmetric", "false",
@@ -110,6 +112,11 @@ gpu::ScaleOutput check_scale_output(const DeviceScales& scales, DType dtype,
   if (symmetric && scales.zero_point.empty()) return {scales.scale.data(), nullptr};
   check_per_scale("scales.zero_point", scales.zero_point, num_scales, context);
   return {scales.scale.data(), scales.zero_point.data()};
+}
+
+void check_calibrated_dtype(std::string_view name, DType dtype) {
+  check_enumerator(name, dtype, DType::kBF16);
+  if (dtype == DType::kF64) throw_invalid(name, to_string(dtype), "F32, F16 or BF16");
 }
 
 void check_calibration(const CalibrationOptions& method) {

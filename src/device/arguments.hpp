@@ -90,6 +90,9 @@ gpu::ScaleOutput check_scale_output(const DeviceScales& scales, DType dtype,
                                     std::int64_t num_scales, const Quantizer& quantizer,
                                     bool symmetric, const DeviceContext& context);
 
+/// Of a tensor whose distribution the device answers from: any dtype but F64.
+void check_calibrated_dtype(std::string_view name, DType dtype);
+
 /// Options that fit together, of a method that the device answers.
 void check_calibration(const CalibrationOptions& method);
 

@@ -12,7 +12,7 @@ namespace {
 gpu::ScaleCalibration check_scale_calibration(std::string_view name, DType dtype,
                                               const Shape& shape, const Granularity& granularity,
                                               const CalibrationOptions& method) {
-  if (dtype == DType::kF64) detail::throw_invalid(name, to_string(dtype), "F32, F16 or BF16");
+  detail::check_calibrated_dtype(name, dtype);
   detail::check_calibration(method);
   const gpu::ScaleCalibration calibration{detail::unscaled_tensor(dtype, shape, granularity),
                                           method, calibration::quantizer_of(method)};

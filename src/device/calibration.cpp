@@ -64,7 +64,7 @@ struct DeviceCalibrationCollector::State {
 };
 
 DeviceCalibrationCollector::DeviceCalibrationCollector(DType dtype, const DeviceContext& context) {
-  if (dtype == DType::kF64) detail::throw_invalid("dtype", to_string(dtype), "F32, F16 or BF16");
+  detail::check_calibrated_dtype("dtype", dtype);
   context.state().check_is_current();
   state_.reset(new State{
       dtype, context.device(), detail::DeviceMemory(gpu::calibration_state_bytes(dtype)), {}});

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "device/arguments.hpp"
+#include "host/enumerators.hpp"
 
 namespace cuqat {
 namespace {
@@ -12,6 +13,7 @@ namespace {
 using detail::as_plain;
 
 void check_dtype(std::string_view name, DType dtype) {
+  detail::check_enumerator(name, dtype, DType::kBF16);
   if (dtype == DType::kF64) {
     detail::throw_invalid(name, to_string(dtype), "F32, F16 or BF16; sorting has it");
   }
@@ -29,6 +31,7 @@ gpu::PercentileRequest check_request(const ConstDeviceTensorView& x, OrderBy ord
                                      std::span<const double> percentiles, std::int64_t num_scales,
                                      const DeviceSpan<Range>& result,
                                      const DeviceContext& context) {
+  detail::check_enumerator("order", order, OrderBy::kMagnitude);
   check_num_percentiles("percentiles.size()", percentiles.size());
   for (std::size_t i = 0; i < percentiles.size(); ++i) {
     detail::check_percentile("percentiles[" + detail::text(i) + "]", percentiles[i]);
@@ -47,6 +50,7 @@ gpu::PercentileRequest check_request(const ConstDeviceTensorView& x, OrderBy ord
 
 std::size_t percentile_workspace_bytes(DType dtype, OrderBy order, std::size_t num_percentiles) {
   check_dtype("dtype", dtype);
+  detail::check_enumerator("order", order, OrderBy::kMagnitude);
   check_num_percentiles("num_percentiles", num_percentiles);
   return gpu::percentile_scratch_bytes(dtype, order, num_percentiles);
 }
@@ -66,6 +70,7 @@ void percentile_ranges(ConstDeviceTensorView x, OrderBy order, std::span<const d
 std::size_t sorted_percentile_workspace_bytes(DType dtype, const Shape& shape,
                                               const Granularity& granularity,
                                               const DeviceContext& context) {
+  detail::check_enumerator("dtype", dtype, DType::kBF16);
   return gpu::sort_scratch_bytes(detail::unscaled_tensor(dtype, shape, granularity),
                                  context.state().target_without_stream());
 }

@@ -8,6 +8,8 @@
 #include <limits>
 #include <string>
 
+#include "host/enumerators.hpp"
+
 namespace cuqat::detail {
 
 namespace {
@@ -46,6 +48,7 @@ void throw_invalid(std::string_view argument, std::string_view value, std::strin
 }
 
 void check_view(std::string_view name, ConstTensorView view) {
+  check_enumerator(std::string(name) + ".dtype()", view.dtype(), DType::kBF16);
   const std::size_t most = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) /
                            dtype_bytes(view.dtype());
   if (static_cast<std::size_t>(view.count()) > most) {
@@ -84,6 +87,7 @@ void check_percentile(std::string_view name, double p) {
 }
 
 void check_codes(std::size_t codes_size, std::int64_t count, Format format, CodeLayout layout) {
+  check_enumerator("layout", layout, CodeLayout::kNibbles);
   if (layout == CodeLayout::kNibbles && format != Format::kInt4) {
     throw_invalid("layout", "kNibbles",
                   "kBytes, as the format is " + std::string(to_string(format)) + " and not int4");
@@ -92,6 +96,8 @@ void check_codes(std::size_t codes_size, std::int64_t count, Format format, Code
 }
 
 void check_quantizer(std::string_view name, const Quantizer& quantizer) {
+  check_enumerator(std::string(name) + ".format", quantizer.format, Format::kE5M2);
+  check_enumerator(std::string(name) + ".rounding", quantizer.rounding, Rounding::kOriginal);
   if (is_integer(quantizer.format) || quantizer.rounding != Rounding::kOriginal) return;
   throw_invalid(std::string(name) + ".rounding", to_string(quantizer.rounding),
                 "nearest-even, as the format is " + std::string(to_string(quantizer.format)));

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "host/arguments.hpp"
+#include "host/enumerators.hpp"
 #include "host/operation_table.hpp"
 
 namespace cuqat {
@@ -31,6 +32,7 @@ void accumulate_linear_histogram(ConstTensorView x, double amax, BinRange range,
     detail::throw_invalid("counts.size()", detail::text(counts.size()),
                           "in [1, " + detail::text(kMaxBins) + "]");
   }
+  detail::check_enumerator("range", range, BinRange::kSigned);
   if (range == BinRange::kSigned && counts.size() % 2 != 0) {
     detail::throw_invalid("counts.size()", detail::text(counts.size()), "even for kSigned");
   }

@@ -6,6 +6,7 @@
 #include "cuqat/scalar/percentile_rank.hpp"
 #include "cuqat/statistics.hpp"
 #include "host/arguments.hpp"
+#include "host/enumerators.hpp"
 #include "host/operation_table.hpp"
 
 namespace cuqat {
@@ -32,6 +33,7 @@ std::vector<double> order_statistics(std::span<const ConstTensorView> batches, O
                                      std::span<const std::int64_t> ranks,
                                      const HostOptions& options) {
   cuqat::num_threads(options);
+  detail::check_enumerator("order", order, OrderBy::kMagnitude);
   for (std::size_t i = 0; i < batches.size(); ++i) {
     const std::string name = "batches[" + detail::text(i) + "]";
     detail::check_view(name, batches[i]);

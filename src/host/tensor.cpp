@@ -6,6 +6,7 @@
 #include "cuqat/quant_params.hpp"
 #include "cuqat/tensor_view.hpp"
 #include "host/arguments.hpp"
+#include "host/enumerators.hpp"
 
 namespace cuqat {
 
@@ -35,6 +36,7 @@ Shape::Shape(std::span<const std::int64_t> extents) {
 }
 
 Granularity resolve_axis(const Granularity& granularity, const Shape& shape) {
+  detail::check_enumerator("granularity.kind", granularity.kind, Granularity::Kind::kGroup);
   Granularity result = granularity;
   if (granularity.kind == Granularity::Kind::kChannel) {
     const int rank = shape.rank();

@@ -5,6 +5,7 @@
 #include "cuqat/dynamic_quant.hpp"
 #include "cuqat/scalar/stochastic_rounding.hpp"
 #include "host/arguments.hpp"
+#include "host/enumerators.hpp"
 
 namespace cuqat {
 
@@ -18,6 +19,7 @@ Quantizer weight_quantizer(const QatConfig& config) {
 }
 
 void check_config(const QatConfig& config, const Shape& shape) {
+  detail::check_enumerator("config.format", config.format, Format::kE5M2);
   if (!config.symmetric && !is_integer(config.format)) {
     detail::throw_invalid(
         "config.symmetric", "false",

@@ -11,6 +11,9 @@
 #include <vector>
 
 #include "conformance/device_arguments.hpp"
+#include "cuqat/device_calibration.hpp"
+#include "cuqat/device_observers.hpp"
+#include "cuqat/device_percentile.hpp"
 #include "support/captured_graph.hpp"
 
 namespace cuqat::test {
@@ -100,6 +103,62 @@ TEST_F(DeviceErrors, WhatDoesNotFitTogetherIsNamed) {
                  context(), stream());
       },
       {"layout", "kNibbles", "int8"});
+}
+
+/// As tests/host has it for the functions of the host.
+TEST_F(DeviceErrors, AValueThatItsEnumerationDoesNotNameIsRefused) {
+  constexpr auto kNoDType = static_cast<DType>(255);
+  constexpr auto kNoOrder = static_cast<OrderBy>(2);
+  const ConstDeviceTensorView of_no_dtype(x_, kNoDType, Shape{kCount});
+  DeviceQuantParams of_no_format = params();
+  of_no_format.quantizer.format = static_cast<Format>(77);
+  DeviceQuantParams of_no_kind = params();
+  of_no_kind.granularity.kind = static_cast<Granularity::Kind>(9);
+  const DeviceScales scales{{scale_, DType::kF32, Shape{1}}, {}};
+  const DeviceSpan<std::uint8_t> codes(static_cast<std::uint8_t*>(y_), kCount);
+  const std::vector<double> percentiles{50.0};
+  const DeviceSpan<Range> ranges(static_cast<Range*>(y_), 1);
+  expect_refused([&] { fake_quantize(x(), of_no_format, y(), {}, context(), stream()); },
+                 {"params.quantizer.format is 77"});
+  expect_refused([&] { fake_quantize(x(), of_no_kind, y(), {}, context(), stream()); },
+                 {"granularity.kind is 9"});
+  expect_refused([&] { fake_quantize(of_no_dtype, params(), y(), {}, context(), stream()); },
+                 {"x.dtype() is 255"});
+  expect_refused(
+      [&] { quantize(x(), params(), codes, static_cast<CodeLayout>(2), context(), stream()); },
+      {"layout is 2"});
+  expect_refused([&] { statistics(of_no_dtype, extras().statistics, context(), stream()); },
+                 {"x.dtype() is 255"});
+  expect_refused(
+      [&] {
+        minmax_scales(extras().statistics, of_no_format.quantizer, true, scales, context(),
+                      stream());
+      },
+      {"quantizer.format is 77"});
+  expect_refused(
+      [&] { percentile_ranges(x(), kNoOrder, percentiles, ranges, context(), stream()); },
+      {"order is 2"});
+  expect_refused(
+      [&] {
+        sorted_percentile_ranges(x(), {}, kNoOrder, percentiles, ranges, context(), stream());
+      },
+      {"order is 2"});
+  expect_refused(
+      [&] { static_cast<void>(percentile_workspace_bytes(kNoDType, OrderBy::kValue, 1)); },
+      {"dtype is 255"});
+  expect_refused(
+      [&] {
+        static_cast<void>(sorted_percentile_workspace_bytes(kNoDType, Shape{9}, {}, context()));
+      },
+      {"dtype is 255"});
+  expect_refused([&] { const DeviceCalibrationCollector collector(kNoDType, context()); },
+                 {"dtype is 255"});
+  expect_refused(
+      [&] {
+        calibrate_scales(x(), {}, {.method = static_cast<CalibMethod>(5)}, scales, context(),
+                         stream());
+      },
+      {"method is 5"});
 }
 
 TEST_F(DeviceErrors, CodesOfATransposeThatDoNotFitAreNamed) {

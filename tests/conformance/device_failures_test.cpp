@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "conformance/device_arguments.hpp"
+#include "conformance/device_functions.hpp"
 #include "conformance/device_reduction_fixture.hpp"
 #include "cuqat/device_calibration.hpp"
 #include "cuqat/device_dynamic_quant.hpp"
@@ -63,6 +64,37 @@ TEST_F(DeviceFailures, EveryFailingCallIsACudaErrorAndTheContextStillWorks) {
   EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
 }
 
+/// Each call of the runtime that an operation makes fails once.
+void expect_each_call_may_fail(const std::function<void()>& operation) {
+  const std::size_t leaked = simt::leaked_allocations();
+  const std::size_t handles = simt::leaked_handles();
+  int n = 1;
+  for (;; ++n) {
+    simt::fail_call(n);
+    // What only ends something may fail unseen.
+    if (succeeds(operation) && simt::failure_pending()) break;
+    EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
+    EXPECT_EQ(simt::leaked_allocations(), leaked);
+    EXPECT_EQ(simt::leaked_handles(), handles);
+    ASSERT_LT(n, 200);
+  }
+  EXPECT_GT(n, 1);
+  simt::fail_call(0);
+}
+
+TEST_F(DeviceFailures, EveryCallOfEveryFunctionMayFail) {
+  const ArgumentMemory memory;
+  DeviceCalibrationCollector collector(DType::kBF16, context());
+  for (const Function& function : device_functions(context(), stream(), collector)) {
+    SCOPED_TRACE(function.name);
+    const Values values = memory.values(function);
+    expect_each_call_may_fail([&] { function.call(values); });
+  }
+  EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
+  EXPECT_EQ(simt::fault(), "");
+}
+
+/// And of those that own memory, work in groups or return values of the host.
 TEST_F(DeviceFailures, EveryCallOfManyOperationsMayFail) {
   const DeviceScales scales{{scale_, DType::kF32, Shape{1}}, {}};
   const DeviceScales of_groups{{scale_, DType::kF32, Shape{8}}, {}};
@@ -123,22 +155,9 @@ TEST_F(DeviceFailures, EveryCallOfManyOperationsMayFail) {
             {static_cast<const void*>(on_host.data()), DType::kF16, Shape{kCount}}));
       }};
   static_cast<void>(collector.to_host(context(), stream()));  // which allocates the first time
-  const std::size_t leaked = simt::leaked_allocations();
-  const std::size_t handles = simt::leaked_handles();
   for (const auto& operation : all) {
     SCOPED_TRACE(&operation - all);
-    int n = 1;
-    for (;; ++n) {
-      simt::fail_call(n);
-      // What only ends something may fail unseen.
-      if (succeeds(operation) && simt::failure_pending()) break;
-      EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
-      EXPECT_EQ(simt::leaked_allocations(), leaked);
-      EXPECT_EQ(simt::leaked_handles(), handles);
-      ASSERT_LT(n, 200);
-    }
-    EXPECT_GT(n, 1);
-    simt::fail_call(0);
+    expect_each_call_may_fail(operation);
   }
   EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
   EXPECT_EQ(simt::fault(), "");
