@@ -87,7 +87,10 @@ std::size_t leaked_handles() {
       return static_cast<std::size_t>(std::count_if(
           handles.begin(), handles.end(), [](const auto& handle) { return !handle->destroyed; }));
     };
-    return alive(d.streams) + alive(d.events) + alive(d.graphs) + alive(d.graph_execs);
+    const auto threads = std::count_if(d.streams.begin(), d.streams.end(),
+                                       [](const auto& stream) { return stream->is_default; });
+    return alive(d.streams) - static_cast<std::size_t>(threads) + alive(d.events) +
+           alive(d.graphs) + alive(d.graph_execs);
   });
 }
 

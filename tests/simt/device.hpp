@@ -3,6 +3,8 @@
 
 #include <cuda_runtime.h>
 
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -37,6 +39,8 @@ struct GraphWork {
 struct CUstream_st {
   unsigned flags = 0;
   int device = 0;
+  bool is_default = false;  // cudaStreamLegacy, or the cudaStreamPerThread of `thread`
+  std::thread::id thread;
   bool destroyed = false;
   simt::Context context = simt::new_context();
   std::shared_ptr<simt::GraphWork> capture;  // null outside a capture
@@ -77,6 +81,8 @@ struct Allocation {
 };
 
 struct Device {
+  Device() { legacy_stream.is_default = true; }
+
   // One call at a time, so host threads may have a context each. A kernel runs inside its call.
   std::recursive_mutex mutex;
 
@@ -85,6 +91,7 @@ struct Device {
   bool broken = false;  // a kernel went wrong
   Counters counters;
   int calls_until_failure = 0;
+  pid_t process = getpid();
   cudaError_t device_error = cudaSuccess;
   cudaError_t kernel_error = cudaSuccess;
   std::uint64_t num_kernels = 0;
@@ -117,7 +124,7 @@ Handle* find_handle(const std::vector<std::unique_ptr<Handle>>& handles, Handle*
   note_fault(std::string(caller) + ": the handle is destroyed or never existed");
   return nullptr;
 }
-/// A null handle is the legacy stream.
+/// A null handle is the legacy stream. A thread's own default stream is made when it is first used.
 CUstream_st* find_stream(cudaStream_t stream, const char* caller);
 CUevent_st* find_event(cudaEvent_t event, const char* caller);
 
@@ -133,7 +140,8 @@ template <class Body>
 cudaError_t guarded(Device& d, Body body) noexcept {
   cudaError_t error = cudaErrorUnknown;
   try {
-    error = body(d);
+    // The child of a fork has nothing of the device.
+    error = getpid() == d.process ? body(d) : cudaErrorInitializationError;
   } catch (const std::bad_alloc&) {
     error = cudaErrorMemoryAllocation;
   } catch (...) {

@@ -33,10 +33,10 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* 
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mode) noexcept {
-  return call(cudaErrorInvalidResourceHandle, [&](Device&) {
+  return call(cudaErrorInvalidResourceHandle, [&](Device& d) {
     CUstream_st* const stream = find_stream(handle, "cudaStreamBeginCapture");
     if (stream == nullptr) return cudaErrorInvalidResourceHandle;
-    if (handle == nullptr) return cudaErrorStreamCaptureUnsupported;
+    if (stream == &d.legacy_stream) return cudaErrorStreamCaptureUnsupported;
     if (stream->capture != nullptr) return cudaErrorIllegalState;
     stream->capture = std::make_shared<simt::GraphWork>();
     stream->capture_invalidated = false;

@@ -71,7 +71,7 @@ cudaError_t launch(const cudaLaunchConfig_t* config, const void* kernel,
     }
     CUstream_st* const stream = find_stream(config->stream, "a launch");
     if (stream == nullptr) return cudaErrorInvalidResourceHandle;
-    if (config->stream != nullptr && stream->device != current_device) {
+    if (!stream->is_default && stream->device != current_device) {
       note_fault(prefix + "the stream is on device " + std::to_string(stream->device) +
                  ", and the current one is " + std::to_string(current_device));
       return cudaErrorInvalidResourceHandle;

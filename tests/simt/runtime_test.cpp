@@ -1,4 +1,7 @@
 // The runtime calls: streams, events, capture and graphs, memory, counters, calls made to fail.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <array>
 #include <thread>
 
@@ -225,6 +228,38 @@ TEST_F(RuntimeTest, DevicesHaveStreamsAndMemoryOfTheirOwn) {
   cudaPointerAttributes attributes{};
   EXPECT_EQ(cudaPointerGetAttributes(&attributes, memory), cudaSuccess);
   EXPECT_EQ(attributes.device, 1);
+  EXPECT_EQ(cudaFree(memory), cudaSuccess);
+}
+
+TEST_F(RuntimeTest, DefaultStreamsHaveHandles) {
+  const std::size_t handles = leaked_handles();
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamBeginCapture(cudaStreamLegacy, cudaStreamCaptureModeGlobal),
+            cudaErrorStreamCaptureUnsupported);
+  EXPECT_EQ(cudaStreamBeginCapture(cudaStreamPerThread, cudaStreamCaptureModeGlobal), cudaSuccess);
+  // Another thread's is another stream, which does not capture.
+  cudaStreamCaptureStatus status{};
+  std::thread([&] {
+    EXPECT_EQ(cudaStreamIsCapturing(cudaStreamPerThread, &status), cudaSuccess);
+  }).join();
+  EXPECT_EQ(status, cudaStreamCaptureStatusNone);
+  EXPECT_EQ(cudaStreamEndCapture(cudaStreamPerThread, &graph), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  for (const cudaStream_t stream : {cudaStreamLegacy, cudaStreamPerThread}) {
+    EXPECT_EQ(cudaStreamDestroy(stream), cudaErrorInvalidResourceHandle);
+    EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  }
+  EXPECT_EQ(leaked_handles(), handles);
+}
+
+TEST_F(RuntimeTest, TheChildOfAForkHasNothingOfTheDevice) {
+  void* memory = nullptr;
+  ASSERT_EQ(cudaMalloc(&memory, 64), cudaSuccess);
+  const pid_t child = fork();
+  if (child == 0) _exit(cudaFree(memory) == cudaErrorInitializationError ? 0 : 1);
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
   EXPECT_EQ(cudaFree(memory), cudaSuccess);
 }
 

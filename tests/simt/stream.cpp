@@ -22,6 +22,17 @@ void wait_for_legacy(Device& d, CUstream_st& stream) {
   }
 }
 
+CUstream_st& stream_of_this_thread(Device& d) {
+  const std::thread::id thread = std::this_thread::get_id();
+  for (const auto& stream : d.streams) {
+    if (stream->is_default && stream->thread == thread) return *stream;
+  }
+  d.streams.push_back(std::make_unique<CUstream_st>());
+  d.streams.back()->is_default = true;
+  d.streams.back()->thread = thread;
+  return *d.streams.back();
+}
+
 /// The capture stays broken until it ends.
 cudaError_t break_capture(CUstream_st& stream, cudaError_t error) {
   stream.capture_invalidated = true;
@@ -54,7 +65,9 @@ cudaError_t new_event(Device& d, cudaEvent_t* event, unsigned flags) {
 
 CUstream_st* find_stream(cudaStream_t stream, const char* caller) {
   Device& d = device();
-  return stream == nullptr ? &d.legacy_stream : find_handle(d.streams, stream, caller);
+  if (stream == nullptr || stream == cudaStreamLegacy) return &d.legacy_stream;
+  if (stream == cudaStreamPerThread) return &stream_of_this_thread(d);
+  return find_handle(d.streams, stream, caller);
 }
 CUevent_st* find_event(cudaEvent_t event, const char* caller) {
   return find_handle(device().events, event, caller);
@@ -129,7 +142,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) noex
 cudaError_t cudaStreamDestroy(cudaStream_t handle) noexcept {
   return simt::release([&](Device& d) {
     CUstream_st* const stream = find_stream(handle, "cudaStreamDestroy");
-    if (stream == nullptr || handle == nullptr) return cudaErrorInvalidResourceHandle;
+    if (stream == nullptr || stream->is_default) return cudaErrorInvalidResourceHandle;
     {
       const simt::InContext in(stream->context);
       d.destroyed_streams.release();
