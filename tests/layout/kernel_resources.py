@@ -1,6 +1,8 @@
 """Prints what the compiler says of the kernels for sm_90, some instantiations of each, as a table.
 
 Usage: kernel_resources.py FOLDER   of the logs of kernels_under_nvcc.sh
+       kernel_resources.py FOLDER README NVCC   only says whether the README has this table. Exits
+           with 77 where NVCC is not of the release that the README names
 
 An error: a kernel that BYTES_AN_ELEMENT does not have, one that only it has, no logs.
 """
@@ -192,20 +194,39 @@ def read_kernels(folder: pathlib.Path) -> list[Kernel]:
             if not function.removeprefix("void ").startswith("cub::")]
 
 
-def main() -> None:
+def table(folder: pathlib.Path) -> str:
     of_template: dict[str, list[Kernel]] = {}
-    for kernel in read_kernels(pathlib.Path(sys.argv[1])):
+    for kernel in read_kernels(folder):
         of_template.setdefault(kernel.template, []).append(kernel)
     differing = sorted(of_template.keys() ^ BYTES_AN_ELEMENT.keys())
     if differing:
         sys.exit(f"only in the logs or only in BYTES_AN_ELEMENT: {', '.join(differing)}")
-    print(f"| kernel | bytes an element | registers | blocks | warps of {MAX_WARPS} |")
-    print("|---|---|---|---|---|")
+    lines = [f"| kernel | bytes an element | registers | blocks | warps of {MAX_WARPS} |",
+             "|---|---|---|---|---|"]
     for template, kernels in sorted(of_template.items()):
         for kernel in shown(kernels):
             blocks, warps = blocks_at_once(kernel)
-            print(f"| `{kernel.label}` | {BYTES_AN_ELEMENT[template]} | {kernel.registers} "
-                  f"| {blocks} | {warps} |")
+            lines.append(f"| `{kernel.label}` | {BYTES_AN_ELEMENT[template]} | {kernel.registers} "
+                         f"| {blocks} | {warps} |")
+    return "\n".join(lines) + "\n"
+
+
+def check_readme(found: str, readme: str, nvcc: str) -> None:
+    said = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout
+    release = re.search(r"release ([\d.]+)", said)[1]
+    if f"nvcc {release}" not in readme:
+        print(f"SKIPPED, NOTHING WAS COMPARED: the table is not of nvcc {release}")
+        sys.exit(77)
+    if found not in readme:
+        sys.exit(f"bench/README.md does not have this table (kernel_resources prints it):\n{found}")
+
+
+def main() -> None:
+    found = table(pathlib.Path(sys.argv[1]))
+    if len(sys.argv) == 2:
+        print(found, end="")
+    else:
+        check_readme(found, pathlib.Path(sys.argv[2]).read_text(), sys.argv[3])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Compiles every header of the kernels alone ("headers"), and every kernel for the architectures
-# given ("90"). A warning is an error, and so are a register spill and a step that is not rounded
+# Compiles every header of the kernels alone ("headers"), every kernel for the architectures given
+# ("90"), and what only builds for a GPU have or have the toolkit's headers for ("gpu_sources"). A warning is an error, and so are a register spill and a step that is not rounded
 # for itself (ptx_rounding.awk; "rounding" tests that it sees them). No GPU is needed. What ptxas
 # says stays in SCRATCH_FOLDER/ptxas_*.log (kernel_resources.py reads it).
 # Usage: kernels_under_nvcc.sh NVCC SOURCE_FOLDER SCRATCH_FOLDER WHAT...
-# where WHAT is headers, rounding or an architecture
+# where WHAT is headers, rounding, gpu_sources or an architecture
 set -eu
 nvcc=$1
 source=$2
@@ -23,6 +23,24 @@ compile_headers() {
     printf '#include "%s"\n#include "%s"\n' "$header" "$header" > "$scratch/alone.cu"
     compile -arch=sm_90 -ptx -o /dev/null "$scratch/alone.cu" || {
       echo "$header does not compile alone"
+      status=1
+    }
+  done
+}
+
+compile_gpu_sources() {
+  for file in "$source"/bench/gpu/*.cu; do
+    compile -arch=sm_90 -ptx -o /dev/null "$file" || status=1
+  done
+  toolkit=$(dirname "$(dirname "$(readlink -f "$(command -v "$nvcc")")")")/include
+  for file in "$source"/bench/gpu/*.cpp "$source"/tests/conformance/device_*.cpp \
+      "$source"/tests/support/*_gpu.cpp "$source"/tests/support/gpu_*.cpp \
+      "$source"/tests/support/device_table.cpp "$source"/examples/*/*.cpp; do
+    # These call the executor.
+    case $file in *_failures_test.cpp | *_sum_rounds_test.cpp) continue ;; esac
+    g++ -std=c++20 -fsyntax-only -Wall -Wextra -Werror -I"$source/include" -I"$source/src" \
+      -I"$source/tests" -I"$source/cuda" -isystem "$toolkit" -isystem "$toolkit/cccl" "$file" || {
+      echo "$file does not compile for a GPU"
       status=1
     }
   done
@@ -84,6 +102,8 @@ for what in "$@"; do
     compile_headers
   elif [ "$what" = rounding ]; then
     check_rounding
+  elif [ "$what" = gpu_sources ]; then
+    compile_gpu_sources
   else
     compile_kernels "$what"
   fi
