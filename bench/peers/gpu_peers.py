@@ -50,6 +50,7 @@ def in_cuda_graph(way):
 
     def replay():
         if not captured:
+            way()  # compiles what is compiled
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
                 outputs = way()
@@ -78,6 +79,10 @@ def int8_written_out(x, scale):
 
 def int8_values(x, scale):
     return (torch.clamp(torch.round(x.float() / scale), -128, 127) * scale).to(x.dtype)
+
+
+def int8_values_of_all(weights, scales):
+    return [int8_values(w, s) for w, s in zip(weights, scales)]
 
 
 def channel_eager(x, scale, axis):
@@ -137,26 +142,51 @@ def forward_rows(x, n):
             1.0, torch=lambda: int4_groups(x, group), torch_compile=lambda: groups(x, group))
 
 
-def backward_rows(x, n):
-    def from_x(dy, x, scale):
-        code = torch.round(x.float() / scale)
-        return torch.where((code >= -128) & (code <= 127), dy, 0)
+def gradient_from_x(dy, x, scale):
+    code = torch.round(x.float() / scale)
+    return torch.where((code >= -128) & (code <= 127), dy, 0)
 
+
+def gradient_from_mask(dy, mask):
+    return dy * mask
+
+
+def gradient_in_place(dy, mask):
+    return dy.mul_(mask)
+
+
+def filled_in_place(dy, clipped):
+    return dy.masked_fill_(clipped, 0)
+
+
+def backward_rows(x, n):
     dy = x.clone()
     scale = torch.tensor(INT8_SCALE, device=x.device)
     mask = aten.fake_quantize_per_tensor_affine_cachemask(x, INT8_SCALE, 0, -128, 127)[1]
     leaf = x.clone().requires_grad_()
     y = torch.fake_quantize_per_tensor_affine(leaf, INT8_SCALE, 0, -128, 127)
-    from_x_compiled = compiled(from_x)
+    from_x = compiled(gradient_from_x)
     yield lambda: Row("4 straight-through int8 bf16 from x", n, 4 * n, 2 * n, 0.0,
-                      torch_compile=lambda: from_x_compiled(dy, x, scale))
+                      torch=lambda: gradient_from_x(dy, x, scale),
+                      torch_compile=lambda: from_x(dy, x, scale))
+    from_mask = compiled(gradient_from_mask)
     yield lambda: Row("4 straight-through bf16 from mask", n, 2 * n + n // 8, 2 * n, 0.0,
+                      torch=lambda: aten.fake_quantize_per_tensor_affine_cachemask_backward(dy, mask),
                       torch_autograd=lambda: torch.autograd.grad(y, leaf, dy, retain_graph=True)[0],
-                      torch=lambda: aten.fake_quantize_per_tensor_affine_cachemask_backward(dy, mask))
-    in_place = dy.clone()
-    clipped = n // 10_000 * 32
-    yield lambda: Row("4 straight-through bf16 from mask in place", n, n // 8 + clipped, clipped, 0.0,
-                      torch=lambda: in_place.mul_(mask))
+                      torch_compile=lambda: from_mask(dy, mask))
+
+    def of_its_own_dy(function, mask):
+        """A way that finds nothing done by another; its own calls do the same work each time."""
+        own = dy.clone()
+        return lambda: function(own, mask)
+
+    touched = n // 10_000 * 32
+    clipped = ~mask  # what masked_fill_ takes
+    yield lambda: Row("4 straight-through bf16 from mask in place", n, n // 8 + touched, touched, 0.0,
+                      torch=of_its_own_dy(gradient_in_place, mask),
+                      torch_masked_fill=of_its_own_dy(filled_in_place, clipped),
+                      torch_compile=of_its_own_dy(compiled(gradient_in_place), mask),
+                      torch_compile_masked_fill=of_its_own_dy(compiled(filled_in_place), clipped))
 
 
 def cast_rows(x, n):
@@ -241,8 +271,13 @@ def small_rows(x, n):
         return [torch.fake_quantize_per_channel_affine(w, s, z, 0, -128, 127)
                 for w, s, z in zip(weights, scales, zeros)]
 
+    columns = [s.view(-1, 1) for s in scales]
+    values = compiled(int8_values_of_all)
+    each_compiled = lambda: values(weights, columns)
     yield lambda: Row("16 fake_quantize int8 bf16 of 300 tensors, one launch", moved, 2 * moved,
-                      2 * moved, INT8_SCALE, torch=each, torch_cuda_graph=in_cuda_graph(each))
+                      2 * moved, INT8_SCALE, torch=each, torch_compile=each_compiled,
+                      torch_compile_cuda_graph=in_cuda_graph(each_compiled),
+                      torch_cuda_graph=in_cuda_graph(each))
 
 
 def all_rows(x):
@@ -321,6 +356,10 @@ def measure(way, row):
     return quartiles(times), quartiles(percents), len(times), dropped
 
 
+def first_line(exception):
+    return (str(exception).splitlines() or [type(exception).__name__])[0]
+
+
 def measured_row(row, library, way):
     l2_bytes = torch.cuda.get_device_properties(0).L2_cache_size
     cold = row.read + row.written > 4 * l2_bytes
@@ -328,8 +367,7 @@ def measured_row(row, library, way):
     try:
         time, percent, samples, dropped = measure(way, row)
     except Exception as error:  # whatever a peer cannot do is a row without figures
-        lines = str(error).splitlines() or [type(error).__name__]
-        return result | {"error": f"NOT MEASURED: {lines[0]}"}
+        return result | {"error": f"NOT MEASURED: {first_line(error)}"}
     return result | {
         "median_us": round(time[0], 3), "iqr_us": round(time[1], 3),
         "percent_of_copy": round(percent[0], 3), "percent_of_copy_iqr": round(percent[1], 3),
@@ -342,9 +380,9 @@ def tensors_of(output):
     return [output] if isinstance(output, torch.Tensor) else list(output)
 
 
-def disagreement(row):
-    """Empty, or how two ways of a row differ."""
-    (first, *others) = [(library, tensors_of(way())) for library, way in row.ways.items()]
+def disagreement(row, outputs):
+    """Empty, or how two ways of a row differ; outputs are tensors by library, of one way or more."""
+    (first, *others) = outputs.items()
     for library, tensors in others:
         if len(tensors) != len(first[1]):
             return f"{library}: {len(tensors)} outputs, {first[0]}: {len(first[1])}"
@@ -359,23 +397,31 @@ def disagreement(row):
     return ""
 
 
-def disagreement_if_any(row):
-    """The same, empty where a way cannot run: measuring says so."""
+def compared(row):
+    """How the ways that can run differ, or why that is not known, else empty; and the exceptions of
+    those that cannot."""
+    outputs, exceptions = {}, []
+    for library, way in row.ways.items():
+        try:
+            outputs[library] = tensors_of(way())
+        except Exception as exception:
+            exceptions.append(exception)
     try:
-        return disagreement(row)
-    except Exception:
-        return ""
+        return disagreement(row, outputs) if outputs else "", exceptions
+    except Exception as exception:
+        return f"NOT COMPARED: {first_line(exception)}", exceptions
 
 
 def dry_run():
     failed = False
     for make in all_rows(normal_matrix(40 * COLUMNS, "cpu")):
         row = make()
-        try:
-            problem = disagreement(row)
-            failed |= bool(problem)
-        except ModuleNotFoundError as missing:
-            problem = f"not run: no {missing.name}"
+        problem, exceptions = compared(row)
+        failed |= bool(problem)
+        for exception in exceptions:
+            if not isinstance(exception, ModuleNotFoundError):
+                raise exception
+            problem = problem or f"not run: no {exception.name}"
         print(f"{row.name:64} {', '.join(row.ways):32} {problem or 'agree'}", flush=True)
     return 1 if failed else 0
 
@@ -395,7 +441,7 @@ def main():
     failed = False
     for make in all_rows(normal_matrix(arguments.count, "cuda")):
         row = make()
-        problem = disagreement_if_any(row)
+        problem = compared(row)[0]  # measuring says which ways cannot run
         failed |= bool(problem)
         for library, way in row.ways.items():
             rows.append({"row": row.name, "library": library, "cache": "", "error": problem}
