@@ -1,7 +1,7 @@
 // Prints the GPU and the versions of what drives it as one JSON object. Exits with 77 where there
 // is no GPU, with 1 where there is one that cannot be used.
-#include <cub/version.cuh>
 #include <cuda_runtime.h>
+#include <cub/version.cuh>
 #include <cuqat/version.hpp>
 
 #include <cstdio>
@@ -35,7 +35,8 @@ int main() {
   std::printf(
       "{\"name\": \"%s\", \"compute_capability\": \"%d.%d\", \"multiprocessors\": %d, "
       "\"l2_bytes\": %d, \"memory_bytes\": %zu, \"driver_cuda_version\": %d, "
-      "\"runtime_version\": %d, \"toolkit_version\": %d, \"cub_version\": %d, \"cuqat_version\": \"%s\"}\n",
+      "\"runtime_version\": %d, \"toolkit_version\": %d, \"cub_version\": %d, \"cuqat_version\": "
+      "\"%s\"}\n",
       gpu.name, gpu.major, gpu.minor, gpu.multiProcessorCount, gpu.l2CacheSize, gpu.totalGlobalMem,
       driver, runtime, CUDART_VERSION, CUB_VERSION, CUQAT_VERSION_STRING);
 }
