@@ -18,13 +18,16 @@ class DeviceStreamer {
   struct Options {
     /// Of each of the four buffers.
     std::size_t buffer_bytes = std::size_t{16} << 20;
+    /// Threads that fill them, of which each takes a MiB or more: one alone does not keep up with
+    /// the bus. At most kMaxThreads; 0: as many as the machine has.
+    int num_threads = 0;
   };
 
   /// On the context's device, which must be the current one in every call. The context must outlive
   /// the streamer, and its scratch memory is not used.
   /// Order:  allocates, and waits for that but for no stream.
-  /// @throws InvalidArgument for buffers of less than 2 bytes; CudaError where the memory cannot be
-  ///         had.
+  /// @throws InvalidArgument for buffers of less than 2 bytes, a number of threads that HostOptions
+  ///         would not take; CudaError where the memory cannot be had.
   explicit DeviceStreamer(const DeviceContext& context) : DeviceStreamer(context, Options{}) {}
   DeviceStreamer(const DeviceContext& context, const Options& options);
   /// Waits for its own work; never throws.
@@ -36,7 +39,7 @@ class DeviceStreamer {
   /// The distribution of the batch: a collector as if CalibrationCollector::observe had seen it.
   /// Shape:  bf16 or f16, any shape, in host memory.
   /// Order:  waits until all is counted.
-  /// Agrees: bit for bit with the host, for every size of the buffers.
+  /// Agrees: bit for bit with the host, for every size of the buffers and number of threads.
   /// @throws InvalidArgument for f32 and f64, where another device is current; CudaError where a
   ///         call fails.
   [[nodiscard]] CalibrationCollector collect(ConstTensorView batch);

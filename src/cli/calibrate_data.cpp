@@ -136,7 +136,7 @@ class DataCalibration {
 
   void use_cuda() {
     try {
-      cuda_.emplace();
+      cuda_.emplace(host_);
     } catch (const BackendUnavailable& error) {
       throw BackendUnavailable(fmt::format("backend \"cuda\" is not available: {}", error.what()));
     }

@@ -9,6 +9,9 @@ namespace cuqat::cli {
 
 class CudaCollector {
  public:
+  explicit CudaCollector(const HostOptions& host)
+      : streamer_(context_, {.num_threads = num_threads(host)}) {}
+
   /// The same bytes as a collector of the host that observed the batch.
   [[nodiscard]] CalibrationCollector collect(ConstTensorView batch) {
     return streamer_.collect(batch);
@@ -16,7 +19,7 @@ class CudaCollector {
 
  private:
   DeviceContext context_{{.workspace_bytes = 0}};
-  DeviceStreamer streamer_{context_};
+  DeviceStreamer streamer_;
 };
 
 }  // namespace cuqat::cli

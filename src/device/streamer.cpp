@@ -4,6 +4,9 @@
 #include <array>
 #include <cstring>
 #include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
 
 #include "check.hpp"
 #include "cuqat/histogram.hpp"
@@ -25,11 +28,34 @@ struct Slot {
 
 constexpr std::size_t kCountBytes = kNumKeys * sizeof(std::uint64_t);
 
+void copy_by_threads(std::byte* to, const std::byte* from, std::size_t bytes, int num_threads) {
+  constexpr std::size_t kLeastOfAThread = std::size_t{1} << 20;
+  const std::size_t num_parts =
+      std::clamp<std::size_t>(bytes / kLeastOfAThread, 1, static_cast<std::size_t>(num_threads));
+  const auto copy_part = [=](std::size_t i) {
+    const std::size_t begin = bytes * i / num_parts;
+    std::memcpy(to + begin, from + begin, bytes * (i + 1) / num_parts - begin);
+  };
+  std::vector<std::jthread> helpers;
+  helpers.reserve(num_parts - 1);
+  for (std::size_t i = 1; i < num_parts; ++i) {
+    try {
+      helpers.emplace_back(copy_part, i);
+    } catch (const std::system_error&) {  // there are no more threads
+      copy_part(i);
+    }
+  }
+  copy_part(0);
+}
+
 }  // namespace
 
 struct DeviceStreamer::State {
-  State(const DeviceContext& context, std::size_t bytes)
-      : of_context(context.state()), buffer_bytes(bytes), slots{Slot(bytes), Slot(bytes)} {}
+  State(const DeviceContext& context, std::size_t bytes, int threads)
+      : of_context(context.state()),
+        buffer_bytes(bytes),
+        num_threads(threads),
+        slots{Slot(bytes), Slot(bytes)} {}
   ~State() {
     // The buffers outlive the work on them. There is nothing to do about an error.
     for (const detail::OwnStream* stream : {&copying, &counting}) {
@@ -43,6 +69,7 @@ struct DeviceStreamer::State {
 
   const DeviceContext::State& of_context;
   std::size_t buffer_bytes;
+  int num_threads;
   std::array<Slot, 2> slots;
   detail::DeviceMemory counts{kCountBytes};
   detail::PinnedMemory counts_on_host{kCountBytes};
@@ -55,8 +82,9 @@ DeviceStreamer::DeviceStreamer(const DeviceContext& context, const Options& opti
   if (options.buffer_bytes < 2) {
     detail::throw_invalid("options.buffer_bytes", detail::text(options.buffer_bytes), "at least 2");
   }
+  const int threads = num_threads({.num_threads = options.num_threads});
   context.state().check_is_current();
-  state_ = std::make_unique<State>(context, options.buffer_bytes / 2 * 2);
+  state_ = std::make_unique<State>(context, options.buffer_bytes / 2 * 2, threads);
 }
 DeviceStreamer::~DeviceStreamer() = default;
 DeviceStreamer::DeviceStreamer(DeviceStreamer&&) noexcept = default;
@@ -83,7 +111,7 @@ CalibrationCollector DeviceStreamer::collect(ConstTensorView batch) {
     Slot& slot = s.slots[turn % s.slots.size()];
     const std::size_t bytes = std::min(s.buffer_bytes, batch.size_bytes() - done);
     slot.copied.wait();
-    std::memcpy(slot.staged.data(), from + done, bytes);
+    copy_by_threads(static_cast<std::byte*>(slot.staged.data()), from + done, bytes, s.num_threads);
     slot.counted.hold_up(s.copying);
     gpu::check(cudaMemcpyAsync(slot.on_device.data(), slot.staged.data(), bytes,
                                cudaMemcpyHostToDevice, s.copying.get()),

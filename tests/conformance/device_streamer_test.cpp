@@ -70,12 +70,25 @@ TEST_P(DeviceStreams, TakeAnyAlignment) {
   }
 }
 
+TEST_P(DeviceStreams, AreFilledByAnyNumberOfThreads) {
+  const std::int64_t count = (3 << 19) + 1;  // 3 MiB, of which each thread takes one
+  const Bytes x = some_elements(GetParam(), count);
+  const ConstTensorView batch(static_cast<const void*>(x.data()), GetParam(), Shape{count});
+  const std::vector<std::byte> expected = host_state(batch);
+  for (const int num_threads : {1, 2, 3, kMaxThreads}) {
+    DeviceStreamer streamer(context(), {.num_threads = num_threads});
+    EXPECT_EQ(streamer.collect(batch).save(), expected) << num_threads;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(SixteenBits, DeviceStreams, testing::Values(DType::kBF16, DType::kF16),
                          [](const auto& test) { return std::string(to_string(test.param)); });
 
 TEST(DeviceStream, RefusesWhatItCannotCountAndStillWorks) {
   expect_invalid([] { const DeviceStreamer none(context(), {.buffer_bytes = 1}); },
                  {"options.buffer_bytes is 1", "at least 2"});
+  expect_invalid([] { const DeviceStreamer none(context(), {.num_threads = -1}); },
+                 {"options.num_threads is -1"});
   DeviceStreamer first(context(), {.buffer_bytes = 100});
   DeviceStreamer streamer = std::move(first);
   const std::vector<float> wide(10);
