@@ -53,7 +53,10 @@ Ranks::Ranks() {
 }
 
 Ranks::~Ranks() {
-  if (uses_mpi_) MPI_Finalize();
+  if (!uses_mpi_) return;
+  // Those who wait for this one would wait for ever.
+  if (is_alone_) MPI_Abort(MPI_COMM_WORLD, kExitInternal);
+  MPI_Finalize();
 }
 
 void Ranks::together(const std::function<void()>& part) const {
@@ -67,7 +70,7 @@ void Ranks::together(const std::function<void()>& part) const {
   const Failure failure = mine ? failure_of(mine) : Failure{};
   std::vector<std::byte> bytes;
   if (mine) bytes = bytes_of(static_cast<char>(failure.code) + failure.message);
-  const auto all = mpi::gather_everywhere(bytes, MPI_COMM_WORLD);
+  const auto all = collectively([&] { return mpi::gather_everywhere(bytes, MPI_COMM_WORLD); });
   if (mine) std::rethrow_exception(mine);
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
     if (all[rank].empty()) continue;
@@ -78,7 +81,8 @@ void Ranks::together(const std::function<void()>& part) const {
 
 void Ranks::check_same(const std::string& text, std::string_view what) const {
   if (size_ == 1) return;
-  const auto all = mpi::gather_everywhere(bytes_of(text), MPI_COMM_WORLD);
+  const auto all =
+      collectively([&] { return mpi::gather_everywhere(bytes_of(text), MPI_COMM_WORLD); });
   for (std::size_t rank = 1; rank < all.size(); ++rank) {
     if (all[rank] != all[0]) {
       throw UsageError(fmt::format("rank {} has another {} than rank 0", rank, what));
@@ -88,18 +92,20 @@ void Ranks::check_same(const std::string& text, std::string_view what) const {
 
 std::vector<std::vector<std::byte>> Ranks::gather(std::span<const std::byte> mine) const {
   if (size_ == 1) return {{mine.begin(), mine.end()}};
-  return mpi::gather(mine, MPI_COMM_WORLD);
+  return collectively([&] { return mpi::gather(mine, MPI_COMM_WORLD); });
 }
 
 ExitCode Ranks::of_root(ExitCode code) const {
   if (size_ == 1) return code;
-  std::vector<std::byte> bytes = {static_cast<std::byte>(code)};
-  mpi::broadcast(bytes, MPI_COMM_WORLD);
-  return static_cast<ExitCode>(bytes.front());
+  return collectively([&] {
+    std::vector<std::byte> bytes = {static_cast<std::byte>(code)};
+    mpi::broadcast(bytes, MPI_COMM_WORLD);
+    return static_cast<ExitCode>(bytes.front());
+  });
 }
 
 void Ranks::all_reduce(CalibrationCollector& collector) const {
-  if (size_ > 1) cuqat::all_reduce(collector, MPI_COMM_WORLD);
+  if (size_ > 1) collectively([&] { cuqat::all_reduce(collector, MPI_COMM_WORLD); });
 }
 
 #else

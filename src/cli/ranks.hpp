@@ -20,8 +20,9 @@ class Ranks {
  public:
   /// Takes part in MPI where a launcher of MPI has started this process.
   Ranks();
-  /// Ends MPI. A launcher kills the other ranks soon after one has ended with an error: what a rank
-  /// has to say of an error that all of them meet, it says before.
+  /// Ends MPI, and the other ranks where they would wait for this one. A launcher kills the other
+  /// ranks soon after one has ended with an error: what a rank has to say of an error that all of
+  /// them meet, it says before.
   ~Ranks();
   Ranks(const Ranks&) = delete;
   Ranks& operator=(const Ranks&) = delete;
@@ -49,10 +50,24 @@ class Ranks {
   void all_reduce(CalibrationCollector& collector) const;
 
  private:
+  /// A collective part, after which all have the same errors of the library's.
+  template <typename Part>
+  auto collectively(const Part& part) const {
+    try {
+      return part();
+    } catch (const Error&) {
+      throw;
+    } catch (...) {
+      is_alone_ = true;
+      throw;
+    }
+  }
+
   int rank_ = 0;
   int size_ = 1;
   int local_size_ = 1;
   bool uses_mpi_ = false;
+  mutable bool is_alone_ = false;  ///< Left a collective call by an error that others do not have.
 };
 
 }  // namespace cuqat::cli

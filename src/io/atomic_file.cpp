@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t kLargestWrite = std::size_t{1} << 30;
 constexpr int kMaxTemporaryNames = 1000;
+constexpr const char* kOpenFiles = "/proc/self/fd";
 
 }  // namespace
 
@@ -55,17 +56,18 @@ AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : path_(std::move(other.path_)),
       target_path_(std::move(other.target_path_)),
       temporary_path_(std::exchange(other.temporary_path_, {})),
+      is_unnamed_(std::exchange(other.is_unnamed_, false)),
       descriptor_(std::exchange(other.descriptor_, -1)) {}
 
 AtomicFile::~AtomicFile() { discard(); }
 
-void AtomicFile::create_temporary() {
+template <typename Create>
+void AtomicFile::take_name(const Create& create) {
   const std::filesystem::path directory = std::filesystem::path(target_path_).parent_path();
   const std::string stem = ".cuqat-" + std::to_string(getpid()) + "-";
   for (int i = 0; i < kMaxTemporaryNames; ++i) {
     std::string name = (directory / (stem + std::to_string(i) + ".tmp")).string();
-    descriptor_ = open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor_ >= 0) {
+    if (create(name.c_str())) {
       temporary_path_ = std::move(name);
       return;
     }
@@ -73,6 +75,21 @@ void AtomicFile::create_temporary() {
   }
   fail("cannot create a file in " +
        in_quotes(directory.empty() ? std::string(".") : directory.string()));
+}
+
+void AtomicFile::create_temporary() {
+  const std::string directory = std::filesystem::path(target_path_).parent_path().string();
+  // It gets its name through /proc.
+  if (access(kOpenFiles, X_OK) == 0) {
+    descriptor_ =
+        open(directory.empty() ? "." : directory.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+    is_unnamed_ = descriptor_ >= 0;
+    if (is_unnamed_) return;
+  }
+  take_name([this](const char* name) {
+    descriptor_ = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    return descriptor_ >= 0;
+  });
 }
 
 void AtomicFile::write(std::span<const std::byte> data) {
@@ -87,9 +104,17 @@ void AtomicFile::write(std::span<const std::byte> data) {
 }
 
 void AtomicFile::commit() {
-  if (!temporary_path_.empty() && fsync(descriptor_) != 0) fail("cannot write");
+  const bool is_file = is_unnamed_ || !temporary_path_.empty();
+  if (is_file && fsync(descriptor_) != 0) fail("cannot write");
+  if (is_unnamed_) {
+    const std::string open_file = std::string(kOpenFiles) + "/" + std::to_string(descriptor_);
+    take_name([&](const char* name) {
+      return linkat(AT_FDCWD, open_file.c_str(), AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0;
+    });
+    is_unnamed_ = false;
+  }
   if (close(std::exchange(descriptor_, -1)) != 0) fail("cannot write");
-  if (temporary_path_.empty()) return;
+  if (!is_file) return;
   if (rename(temporary_path_.c_str(), target_path_.c_str()) != 0) {
     fail("cannot rename the finished file");
   }

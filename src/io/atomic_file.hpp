@@ -11,7 +11,8 @@
 namespace cuqat::io {
 
 /// A file written beside its final place and renamed onto it by commit(). Destroyed before that, it
-/// is removed, and what was there before stays.
+/// is removed, and what was there before stays. Where the file system has files without a name
+/// (O_TMPFILE), it has none until commit(): a process that is killed leaves nothing.
 ///
 /// A symbolic link is followed: its target is replaced. A path that names a pipe or a character
 /// device (/dev/stdout) is written directly: there is nothing to rename.
@@ -35,12 +36,17 @@ class AtomicFile {
 
  private:
   void create_temporary();
+  /// create(a name beside the target) until it does not fail because there is such a file.
+  /// @throws FileError where it fails otherwise.
+  template <typename Create>
+  void take_name(const Create& create);
   void discard() noexcept;
   [[noreturn]] void fail(std::string_view what) const;
 
   std::string path_;            // As the caller named it, for messages.
   std::string target_path_;     // With symbolic links resolved.
-  std::string temporary_path_;  // Empty where the target is written directly, and after commit().
+  std::string temporary_path_;  // Empty where it has no name, and where target_path_ is written.
+  bool is_unnamed_ = false;
   int descriptor_ = -1;
 };
 

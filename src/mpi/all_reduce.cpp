@@ -2,8 +2,10 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "cuqat/error.hpp"
 #include "cuqat/mpi.hpp"
@@ -84,12 +86,18 @@ Bytes reduce_to_first(const CalibrationCollector& collector, MPI_Comm communicat
   }
   for (int step = 1; step < size; step *= 2) {
     if (rank % (2 * step) != 0) {
-      mpi::send(sum, rank - step, communicator);
+      // Where the other has no memory for it, it says so to all.
+      static_cast<void>(mpi::send(sum, rank - step, communicator));
       return sum;
     }
     if (rank + step >= size) continue;
-    const Bytes part = mpi::receive(rank + step, communicator);
+    std::optional<Bytes> received = mpi::receive(rank + step, communicator);
     if (sum.front() == kIsFailure) continue;
+    if (!received) {
+      sum = message(kIsFailure, "rank " + std::to_string(rank) + " ran out of memory");
+      continue;
+    }
+    const Bytes part = std::move(*received);
     if (part.front() == kIsFailure) {
       sum = part;
       continue;
@@ -114,7 +122,19 @@ void all_reduce(CalibrationCollector& collector, MPI_Comm communicator) {
   if (sum.front() == kIsFailure) {
     throw Error(std::string(reinterpret_cast<const char*>(sum.data()) + 1, sum.size() - 1));
   }
-  collector = CalibrationCollector::load(std::span(sum).subspan(1));
+  std::optional<CalibrationCollector> merged;
+  std::exception_ptr failure;
+  try {
+    merged = CalibrationCollector::load(std::span(sum).subspan(1));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (mpi::all_of(merged.has_value(), communicator)) {
+    collector = std::move(*merged);
+    return;
+  }
+  if (failure) std::rethrow_exception(failure);
+  throw mpi::OutOfMemory();
 }
 
 }  // namespace cuqat

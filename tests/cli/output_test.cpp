@@ -101,6 +101,10 @@ TEST_F(OutputOfProgram, BeingKilledLeavesTheOldOutputWhole) {
     EXPECT_EQ(read_file(path("j")), "old") << "after " << milliseconds << " ms";
   }
   EXPECT_GT(killed, 0);
+  const int unnamed = open(path("").c_str(), O_WRONLY | O_TMPFILE, 0600);
+  if (unnamed < 0) return;  // this file system has no files without a name
+  close(unnamed);
+  for (const std::string& name : names()) EXPECT_FALSE(name.starts_with(".cuqat")) << name;
 }
 
 TEST_F(OutputOfProgram, NpyFilesAreNamedByTheirStem) {

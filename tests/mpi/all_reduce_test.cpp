@@ -1,13 +1,19 @@
 // all_reduce on every rank of mpirun: the collectors of one process that observed everything.
 #include <gtest/gtest.h>
 #include <mpi.h>
+#include <sys/resource.h>
 
+#include <cstdint>
+#include <exception>
+#include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cuqat/mpi.hpp"
 #include "support/elements.hpp"
 #include "support/random.hpp"
+#include "support/sanitizer.hpp"
 
 namespace cuqat::test {
 namespace {
@@ -55,6 +61,65 @@ TEST(AllReduce, GivesEveryRankTheWhole) {
       EXPECT_EQ(mine.statistics().count, size() * whole.statistics().count);
     }
   }
+}
+
+/// So much more memory, until the end of the scope.
+class LittleMemory {
+ public:
+  explicit LittleMemory(std::uint64_t more) {
+    EXPECT_EQ(getrlimit(RLIMIT_DATA, &before_), 0);
+    std::ifstream status("/proc/self/status");
+    std::uint64_t now = 0;
+    for (std::string word; status >> word;) {
+      if (word == "VmData:") status >> now;
+    }
+    rlimit limit = before_;
+    limit.rlim_cur = now * 1024 + more;
+    EXPECT_EQ(setrlimit(RLIMIT_DATA, &limit), 0);
+  }
+  ~LittleMemory() { EXPECT_EQ(setrlimit(RLIMIT_DATA, &before_), 0); }
+  LittleMemory(const LittleMemory&) = delete;
+  LittleMemory& operator=(const LittleMemory&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+/// Whichever rank it is: no other waits for it, all know of it, and have what they had.
+TEST(AllReduce, IsRefusedByAllWhereOneHasNoMemory) {
+  if (size() == 1) GTEST_SKIP() << "of one rank nothing is received";
+  if (kSanitized) GTEST_SKIP() << "a sanitizer's own memory counts too";
+  Random random(static_cast<std::uint64_t>(rank()) + 77);
+  std::vector<float> values(1 << 19);
+  for (float& value : values) value = static_cast<float>(random.normal());
+  CalibrationCollector mine(DType::kF32);
+  mine.observe(values);
+  const std::vector<std::byte> before = mine.save();
+  int num_refused = 0;
+  for (int poor = 0; poor < size(); ++poor) {
+    for (const std::uint64_t more : {0u, 1u << 20, 6u << 20, 14u << 20}) {
+      CalibrationCollector sum = mine;
+      int refused = 0;
+      {
+        std::optional<LittleMemory> little;
+        if (rank() == poor) little.emplace(more);
+        try {
+          all_reduce(sum, MPI_COMM_WORLD);
+        } catch (const std::exception&) {
+          refused = 1;
+        }
+      }
+      int refused_by = 0;
+      MPI_Allreduce(&refused, &refused_by, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+      EXPECT_TRUE(refused_by == 0 || refused_by == size())
+          << refused_by << " ranks of " << size() << " where rank " << poor << " has " << more;
+      EXPECT_TRUE(refused == 0 || sum.save() == before);
+      num_refused += refused;
+    }
+  }
+  EXPECT_GT(num_refused, 0);
+  all_reduce(mine, MPI_COMM_WORLD);
+  EXPECT_EQ(mine.statistics().count, size() * std::int64_t{1 << 19});
 }
 
 TEST(AllReduce, OfNothingIsNothing) {
