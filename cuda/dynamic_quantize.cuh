@@ -267,7 +267,7 @@ struct WriteCodes : Write<> {
  private:
   __device__ void store(const PackSpan& span, const Pack<std::uint8_t>& result) const {
     if (packed) {
-      store_nibbles(codes + span.first / 2, span, result);
+      store_nibbles(nibbles_at(codes, span), span, result);
     } else {
       store_pack(codes, span, result);
     }

@@ -101,7 +101,7 @@ __global__ void dequantize_nibbles_kernel(PackLayout layout, ScaleMap map,
   for_each_pack<kPacksInFlight<std::uint8_t>>(
       layout, layout.moves_words<typename Scales::Element>(y) && detail::is_aligned(codes, 4),
       scales.sequence(layout.num_packs),
-      [&](const auto& place) { return load_nibbles(codes + place.first / 2, place); },
+      [&](const auto& place) { return load_nibbles(nibbles_at(codes, place), place); },
       [&](const auto& place, const Pack<std::uint8_t>& pack, std::int64_t) {
         store_pack(y, place, dequantize_pack(scales, place, pack));
       });

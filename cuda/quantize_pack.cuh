@@ -228,6 +228,12 @@ __device__ inline Pack<typename Scales::Element> dequantize_pack(const Scales& s
   return y;
 }
 
+/// Where the nibbles of a pack begin, of packs that start at the first element.
+template <typename Byte, typename Place>
+__device__ inline Byte* nibbles_at(Byte* codes, const Place& place) {
+  return codes + place.first / 2;
+}
+
 /// int4 codes two in a byte, from a whole byte on: writes those of the span, reads them. Those of a
 /// WholePack are aligned words.
 template <typename Place>
