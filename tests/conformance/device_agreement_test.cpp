@@ -143,6 +143,41 @@ TEST_P(DeviceAlignment, ChangesNoBitAtAnyOffsetAndLength) {
   }
 }
 
+/// With a scale for each column and for each row. Addresses of which elements are no multiples:
+/// those are moved byte by byte, and not from the multiple before.
+TEST_P(DeviceAlignment, ChangesNoBitOfAMatrixAtAnyByte) {
+  const DType dtype = GetParam();
+  if (kSanitized) std::cout << "[ sample   ] every 5th placement: this is a sanitizer build\n";
+  constexpr std::size_t kStride = kSanitized ? 5 : 1;
+  Orders orders(5 * static_cast<std::size_t>(dtype));
+  std::size_t number = 0;
+  for (const std::size_t index :
+       {std::size_t{0}, std::size_t{1}, std::size_t{2}, std::size_t{3}, kLearnedScale, kStatistics,
+        kQuantizationError, kKeyHistogram, kQuantizeTransposed, kScaleElements}) {
+    const Operation& operation = kOperations[index];
+    for (const Shape& shape : {Shape{9, 13}, Shape{70, 40}}) {
+      for (const int axis : {1, 0}) {
+        // Of a histogram, tens of thousands of counts are compared.
+        if (index == kKeyHistogram && axis == 0) continue;
+        const Format format = kFormats[(number / 6 + index) % 4];
+        const CaseData data({quantizers(format)[0], dtype, shape, Granularity::channel(axis),
+                             DataKind::kMixed, 1, number});
+        const Outputs expected =
+            operation.run(&reference::operations(), data, {.fill = std::byte{0x3c}});
+        for (const Placement& placement : {Placement{1, 1}, Placement{3, 0}, Placement{0, 5},
+                                           Placement{2, 7}, Placement{6, 4}}) {
+          if (number++ % kStride != 0) continue;
+          const Outputs actual = run_in(orders.next(), operation, data, placement);
+          ASSERT_EQ(first_difference(expected, actual), "")
+              << operation.name << ", " << data.parameters() << ", offsets "
+              << placement.input_offset << " and " << placement.output_offset;
+        }
+        ++number;
+      }
+    }
+  }
+}
+
 class DeviceMatrix : public testing::TestWithParam<DType> {};
 
 TEST_P(DeviceMatrix, HasTheReferencesCodesInBothOrders) {

@@ -78,5 +78,19 @@ TEST_F(DeviceChecks, WhatFitsIsTakenByAll) {
   }
 }
 
+/// No copies, memsets, allocations or waits.
+TEST_F(DeviceChecks, NothingBesideKernelsIsPutOnTheStream) {
+  for (const Function& function : functions_) {
+    // A batch owns memory, which it copies to and frees. Selection clears its tables by memsets:
+    // DevicePercentileArguments.SelectionIsAFewKernels.
+    if (function.name == "FakeQuantizeBatch" || function.name == "percentile_ranges") continue;
+    SCOPED_TRACE(function.name);
+    const Enqueued enqueued = enqueued_by([&] { function.call(memory_.values(function)); });
+    EXPECT_GE(enqueued.kernels, 1);
+    EXPECT_EQ(enqueued.others, 0);
+    ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess) << device_fault();
+  }
+}
+
 }  // namespace
 }  // namespace cuqat::test

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -29,9 +30,11 @@ TEST_P(DeviceColumns, HaveTheReferencesBitsWhateverTheirNumber) {
         if (++seed % kCaseStride != 0) continue;
         const CaseData data(
             {quantizers(format)[0], GetParam(), shape, Granularity::channel(1), kind, 1, seed});
-        const std::size_t offset = 4 * (seed % 4);
+        // Packs of 16 bytes, words, and elements at addresses that are no multiples of theirs.
+        constexpr std::size_t kOffsets[] = {0, 1, 4, 3, 8, 12};
+        const std::size_t offset = kOffsets[seed % std::size(kOffsets)];
         set_device_order(static_cast<int>(seed) % num_device_orders());
-        for (std::size_t index = 0; index < 4; ++index) {
+        for (const std::size_t index : {0u, 1u, 2u, 3u, 5u, 6u, 7u}) {
           const Operation& operation = kOperations[index];
           const Outputs expected =
               operation.run(&reference::operations(), data, {.fill = std::byte{0x3c}});

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstddef>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -48,6 +50,45 @@ TEST_F(DeviceEqualization, GivesTheHostsFactors) {
       const std::vector<double> expected = equalization_factors(activations, weights, alpha);
       const std::vector<float> found = factors.content<float>();
       EXPECT_EQ(std::vector<double>(found.begin(), found.end()), expected);
+    }
+  }
+}
+
+/// Of rows and of columns; x and y not where elements are aligned, nor the same distance from it.
+TEST_F(DeviceEqualization, ChannelsMayBeginAtAnyByte) {
+  const Shape shape{21, 13};
+  Random random(4);
+  std::vector<float> x(static_cast<std::size_t>(shape.count()));
+  for (float& value : x) value = static_cast<float>(random.normal());
+  std::vector<float> factor(21);
+  for (float& value : factor) value = static_cast<float>(random.uniform(0.5, 2.0));
+  const DeviceMemory factors(factor);
+  const std::size_t bytes = x.size() * sizeof(float);
+  int number = 0;
+  for (const std::size_t offset : {1u, 2u, 3u, 5u}) {
+    for (const int axis : {0, 1}) {
+      for (const bool divides : {true, false}) {
+        std::vector<std::byte> moved(offset + bytes);
+        std::memcpy(moved.data() + offset, x.data(), bytes);
+        const DeviceMemory device_x(moved);
+        const DeviceMemory y(bytes + 1);
+        const ConstDeviceTensorView from(device_x.as() + offset, DType::kF32, shape);
+        const ConstDeviceTensorView by(factors.as<float>(), DType::kF32, Shape{shape[axis]});
+        const DeviceTensorView to(y.as() + 1, DType::kF32, shape);
+        set_device_order(number++ % num_device_orders());
+        run_on_device([&] {
+          divides ? divide_channels(from, axis, by, to, context(), stream())
+                  : multiply_channels(from, axis, by, to, context(), stream());
+        });
+        std::vector<float> expected(x.size());
+        for (std::size_t i = 0; i < x.size(); ++i) {
+          const float one = factor[axis == 0 ? i / 13 : i % 13];
+          expected[i] = divides ? x[i] / one : x[i] * one;
+        }
+        std::vector<float> found(x.size());
+        std::memcpy(found.data(), y.content<std::byte>().data() + 1, bytes);
+        EXPECT_EQ(found, expected) << (divides ? "/ " : "* ") << axis << " at " << offset;
+      }
     }
   }
 }

@@ -159,7 +159,7 @@ TEST_P(DevicePercentile, BothWaysGiveTheElementsOfTheDefinition) {
     const Bytes x = to_bytes(GetParam(), sample.values);
     const std::vector<double> values = to_doubles(GetParam(), x);
     for (const OrderBy order : kOrders) {
-      for (const std::size_t offset : {std::size_t{0}, dtype_bytes(GetParam())}) {
+      for (const std::size_t offset : {std::size_t{0}, std::size_t{1}, dtype_bytes(GetParam())}) {
         if (kThreadSanitized && number++ % 7 != 0) continue;
         set_device_order(number++ % num_device_orders());
         const std::string what = sample.name + (order == OrderBy::kValue ? " by value" : "") +
