@@ -4,8 +4,10 @@
 // All of them only put work on the stream: they do not wait, allocate or copy to the host, so they
 // can be captured in a CUDA graph, which must not outlive the context. Scales and zero points are
 // read from device memory when the work runs; outputs must not overlap them. Tensors, codes and
-// masks may have any alignment, 16 bytes being fastest; scales, zero points and statistics have
-// their type's. Device memory is what cudaMalloc and its kin give, on the context's device.
+// masks may have any alignment, 16 bytes being fastest (another costs a head and a tail, or more
+// with a clip mask or packed codes, whose bytes begin with the first element); scales, zero points
+// and statistics have their type's. Device memory is what cudaMalloc and its kin give, on the
+// context's device.
 #pragma once
 
 #include <cstddef>
@@ -79,7 +81,7 @@ void dequantize(DeviceSpan<const std::uint8_t> codes, const DeviceQuantParams& p
 /// What fake_quantize may write besides y, in the same read of x.
 struct FakeQuantizeExtras {
   /// None, or exactly clip_mask_bytes(x.count()): bit i % 8 of byte i / 8 is 1 where element i is
-  /// clipped or NaN.
+  /// clipped or NaN; 0 where the scale is 0.
   DeviceSpan<std::uint8_t> clip_mask;
   /// None, or one entry, the statistics of x; 8-byte aligned.
   DeviceSpan<Statistics> statistics;

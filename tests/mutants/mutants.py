@@ -236,7 +236,7 @@ MUTANTS = [
 ]
 
 # What the tests are built from.
-PARTS = ["CMakeLists.txt", "CMakePresets.json", "cmake", "cuda", "include", "src", "tests"]
+PARTS = ["CMakeLists.txt", "CMakePresets.json", "cmake", "cuda", "examples", "include", "src", "tests"]
 # In seconds, for the tests of a mutant that goes round and round.
 TIME_LIMIT = 600
 
