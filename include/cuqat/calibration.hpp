@@ -69,7 +69,9 @@ struct CalibrationResult {
   /// table.
   bool exact = true;
   double clipped = 0.0;  ///< Share of the finite elements that is clipped.
-  double mse = 0.0;      ///< Mean squared error of the finite elements; may leave f64 for f64 data.
+  /// Mean squared error of the finite elements, before results are rounded to bf16 or f16; may
+  /// leave f64 for f64 data.
+  double mse = 0.0;
   double sqnr_db = 0.0;  ///< 10 log10(signal / error); +infinity where the error is 0.
 };
 

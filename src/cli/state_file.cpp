@@ -14,7 +14,8 @@
 namespace cuqat::cli {
 namespace {
 
-constexpr std::string_view kMagic = "CUQATST1";
+constexpr std::string_view kMagic = "CUQATST1";  // the last is the version
+constexpr std::size_t kVersionAt = 7;
 constexpr std::uint64_t kFnvBasis = 0xcbf2'9ce4'8422'2325u;
 constexpr std::uint64_t kFnvPrime = 0x0000'0100'0000'01b3u;
 static_assert(std::endian::native == std::endian::little, "numbers are written as they lie");
@@ -60,8 +61,14 @@ class Reader {
 std::span<const std::byte> checked_body(const io::MappedFile& file) {
   const std::span<const std::byte> bytes = file.bytes();
   constexpr std::size_t kLeast = kMagic.size() + 2 * sizeof(std::uint64_t);
-  if (bytes.size() < kLeast || std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) != 0) {
-    throw io::FileError(file.display_name(), "is no state file of this version of cuqat");
+  if (bytes.size() < kLeast || std::memcmp(bytes.data(), kMagic.data(), kVersionAt) != 0) {
+    throw io::FileError(file.display_name(), "is no state file of cuqat");
+  }
+  const char version = static_cast<char>(bytes[kVersionAt]);
+  if (version != kMagic[kVersionAt]) {
+    throw io::FileError(file.display_name(),
+                        fmt::format("is a state file of version {}; this program reads {}",
+                                    printable({&version, 1}), kMagic[kVersionAt]));
   }
   const std::span<const std::byte> body = bytes.first(bytes.size() - sizeof(std::uint64_t));
   std::uint64_t stored = 0;

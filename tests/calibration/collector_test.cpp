@@ -128,12 +128,16 @@ TEST_P(CollectorOf, OfNothingOrNothingFiniteHasScaleOne) {
       EXPECT_EQ(result.clipped, 0.0);
     }
   }
-  // The first batch says nothing about the later ones.
+}
+
+/// Observers of others take a first batch of zeros for the range (Model-Optimizer #2369, AIMET).
+TEST_P(CollectorOf, AFirstBatchOfZerosFixesNothing) {
   const Numbers zeros(GetParam(), std::vector<double>(10, 0.0));
   const Numbers x(GetParam(), normal_sample(50, 75));
-  EXPECT_EQ(
-      collected(GetParam(), {zeros.view(), x.view()}).compute(CalibrationOptions{}).high.front(),
-      amax_of(x.values()));
+  const CalibrationCollector zeros_first = collected(GetParam(), {zeros.view(), x.view()});
+  const CalibrationCollector zeros_last = collected(GetParam(), {x.view(), zeros.view()});
+  EXPECT_EQ(zeros_first.compute(CalibrationOptions{}).high.front(), amax_of(x.values()));
+  expect_same(zeros_first.compute(all_methods()), zeros_last.compute(all_methods()), "zeros");
 }
 
 INSTANTIATE_TEST_SUITE_P(DTypes, CollectorOf, testing::ValuesIn(kAllDTypes),

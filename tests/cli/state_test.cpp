@@ -109,6 +109,16 @@ TEST_F(StateFile, ASafetensorsFileIsNoStateFile) {
   EXPECT_TRUE(is_one_error(outcome.err, "is no state file"));
 }
 
+TEST_F(StateFile, ANewerOneSaysSo) {
+  const std::string a = save("a", f32_tensor("x", {2}, {1, 2}));
+  std::string bytes = read_file(a);
+  bytes[7] = '2';
+  write_file(a, bytes);
+  const Outcome outcome = run({"merge", a, "--state", path("sum")});
+  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_TRUE(is_one_error(outcome.err, "is a state file of version 2; this program reads 1"));
+}
+
 TEST_F(StateFile, MergingCountsAFileGivenTwiceTwice) {
   const std::string a = save("a", f32_tensor("x", {2}, {1, 2}));
   const auto json =

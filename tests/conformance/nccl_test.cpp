@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cuqat/nccl.hpp"
+#include "host/expect_invalid.hpp"
 #include "support/device_memory.hpp"
 #include "support/device_orders.hpp"
 #include "support/elements.hpp"
@@ -40,6 +41,14 @@ TEST(NcclAllReduce, GivesEveryRankTheWhole) {
       EXPECT_EQ(collector.to_host(context, stream).save(), whole.save()) << num_ranks << " ranks";
     }
   }
+}
+
+TEST(NcclAllReduce, RefusesF32) {
+  simt::NcclGroup group;
+  group.num_ranks = 1;
+  DeviceCalibrationCollector collector(DType::kF32, device_under_test().context);
+  expect_invalid([&] { all_reduce(collector, &group, device_under_test().stream); },
+                 {"collector has dtype F32", "F16 or BF16"});
 }
 
 TEST(NcclAllReduce, SaysWhatNcclSays) {
