@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 namespace cuqat::test {
@@ -28,24 +29,26 @@ std::vector<Layout> tensor_layouts() {
 }
 
 std::vector<Layout> channel_layouts() {
-  const std::vector<std::pair<Shape, std::vector<int>>> shapes = {{{3, 5, 67}, {0, 1, 2}},
-                                                                  {{7, 33, 12}, {0, 1, 2}},
-                                                                  {{2, 64, 128}, {0, 1, 2}},
-                                                                  {{4, 1, 33}, {1}},
-                                                                  {{1000, 3}, {0, 1}},
-                                                                  {{3, 1000}, {0, 1}},
-                                                                  {{257}, {0}},
-                                                                  {{5, 0, 3}, {0, 1, 2}},
-                                                                  {{64, 17, 1}, {1, 2}},
-                                                                  {{2, 3, 4, 5}, {0, 1, 2}},
-                                                                  {{3, 4097}, {0}},
-                                                                  {{2, 2, 8200}, {1}},
-                                                                  {{4099, 2}, {1}},
-                                                                  {{1, 1, 1}, {1}},
-                                                                  {{2, 31, 16}, {1}},
-                                                                  {{5, 7, 2, 9}, {1, 2}},
-                                                                  {{2, 4, 15}, {1}},
-                                                                  {{2, 129}, {1}}};
+  const std::vector<std::pair<Shape, std::vector<int>>> shapes = {
+      {{3, 5, 67}, {0, 1, 2}},
+      {{7, 33, 12}, {0, 1, 2}},
+      {{2, 64, 128}, {0, 1, 2}},
+      {{4, 1, 33}, {1}},
+      {{1000, 3}, {0, 1}},
+      {{3, 1000}, {0, 1}},
+      {{257}, {0}},
+      {{5, 0, 3}, {0, 1, 2}},
+      {{64, 17, 1}, {1, 2}},
+      {{2, 3, 4, 5}, {0, 1, 2}},
+      {{3, 4097}, {0}},
+      {{2, 2, 8200}, {1}},
+      {{4099, 2}, {1}},
+      {{1, 1, 1}, {1}},
+      {{2, 31, 16}, {1}},
+      {{5, 7, 2, 9}, {1, 2}},
+      {{2, 4, 15}, {1}},
+      {{2, 129}, {1}},
+      {{2, 1, 3, 1, 2, 5, 2, 3}, {2, 5}}};
   std::vector<Layout> layouts;
   for (const auto& [shape, axes] : shapes) {
     for (const int axis : axes) layouts.push_back({shape, Granularity::channel(axis)});
@@ -54,14 +57,25 @@ std::vector<Layout> channel_layouts() {
 }
 
 std::vector<Layout> group_layouts() {
-  return {{{4, 128}, Granularity::group(32)},    {{3, 192}, Granularity::group(64)},
-          {{64, 256}, Granularity::group(128)},  {{3, 100}, Granularity::group(32)},
-          {{5, 67}, Granularity::group(7)},      {{2, 3, 129}, Granularity::group(64)},
-          {{1, 1000}, Granularity::group(128)},  {{10, 1}, Granularity::group(32)},
-          {{7}, Granularity::group(3)},          {{3, 0}, Granularity::group(8)},
-          {{0, 5}, Granularity::group(2)},       {{2, 4097}, Granularity::group(4096)},
-          {{3, 33}, Granularity::group(1)},      {{2, 300}, Granularity::group(1000)},
-          {{2, 9000}, Granularity::group(4500)}, {{33, 31}, Granularity::group(5)}};
+  constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
+  return {{{4, 128}, Granularity::group(32)},
+          {{3, 192}, Granularity::group(64)},
+          {{64, 256}, Granularity::group(128)},
+          {{3, 100}, Granularity::group(32)},
+          {{5, 67}, Granularity::group(7)},
+          {{2, 3, 129}, Granularity::group(64)},
+          {{1, 1000}, Granularity::group(128)},
+          {{10, 1}, Granularity::group(32)},
+          {{7}, Granularity::group(3)},
+          {{3, 0}, Granularity::group(8)},
+          {{0, 5}, Granularity::group(2)},
+          {{2, 4097}, Granularity::group(4096)},
+          {{3, 33}, Granularity::group(1)},
+          {{2, 300}, Granularity::group(1000)},
+          {{2, 9000}, Granularity::group(4500)},
+          {{33, 31}, Granularity::group(5)},
+          {{3, 70}, Granularity::group(kLargest)},
+          {{2, 1, 3, 1, 2, 1, 2, 37}, Granularity::group(8)}};
 }
 
 std::vector<Layout> layouts_of(Family family) {

@@ -1,9 +1,13 @@
 // The device functions give the reference's bits: each operation, format, dtype and granularity, at
-// every alignment. Every case runs in the plain order and in another one.
+// every alignment. Every case runs in the plain order and in another one, a few small ones in all.
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <iostream>
+#include <iterator>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "conformance/cases.hpp"
 #include "conformance/operations.hpp"
@@ -110,6 +114,81 @@ INSTANTIATE_TEST_SUITE_P(KeyHistograms, Device,
                                           testing::Values(DType::kF32, DType::kF16, DType::kBF16),
                                           testing::Values(Family::kTensor)),
                          name_of);
+
+/// Small tensors of more than one block (of most dtypes) that end within a vector, a warp and a
+/// byte of the mask.
+std::vector<ScaledCase> small_cases(DType dtype, Family family, std::size_t start) {
+  struct Layout {
+    Shape shape;
+    Granularity granularity;
+  };
+  const std::vector<Layout> tensors = {{{1541}, Granularity::tensor()},
+                                       {{3, 5, 67}, Granularity::tensor()},
+                                       {{2081}, Granularity::tensor()}};
+  const std::vector<Layout> channels = {{{5, 7, 31}, Granularity::channel(1)},
+                                        {{3, 401}, Granularity::channel(0)},
+                                        {{301, 3}, Granularity::channel(1)}};
+  const std::vector<Layout> groups = {{{3, 367}, Granularity::group(64)},
+                                      {{33, 31}, Granularity::group(5)},
+                                      {{2, 523}, Granularity::group(1000)}};
+  std::vector<ScaledCase> result;
+  for (const Layout& layout : family == Family::kTensor    ? tensors
+                              : family == Family::kChannel ? channels
+                                                           : groups) {
+    const std::size_t turn = start + result.size();
+    const std::vector<Quantizer> choices = quantizers(kFormats[turn % std::size(kFormats)]);
+    result.push_back({choices[turn / std::size(kFormats) % choices.size()], dtype, layout.shape,
+                      layout.granularity, DataKind::kMixed, 1, turn});
+  }
+  return result;
+}
+
+class DeviceOrders : public testing::TestWithParam<std::tuple<std::size_t, DType>> {};
+
+/// AgreesWithTheReferenceBitForBitInTwoOrders sees many cases, these see all orders.
+TEST_P(DeviceOrders, EveryOperationHasTheReferencesBitsInEveryOrder) {
+  const auto& [index, dtype] = GetParam();
+  const Operation& operation = kOperations[index];
+  // Cases start at different orders, so that a sample of them is of other orders for each.
+  const int stride = kThreadSanitized ? 11 : kCaseStride > 1 ? 5 : 1;
+  if (stride > 1) std::cout << "[ sample   ] every " << stride << "th order\n";
+  std::size_t start = 5 * index + static_cast<std::size_t>(dtype);
+  for (const Family family : {Family::kTensor, Family::kChannel, Family::kGroup}) {
+    const bool is_flat = index == kBackwardFromMask || index == kKeyHistogram;
+    if (is_flat && family != Family::kTensor) continue;
+    if (index == kScaleElements && family != Family::kChannel) continue;
+    for (const ScaledCase& test_case : small_cases(dtype, family, start)) {
+      const CaseData data(test_case);
+      const Outputs expected =
+          operation.run(&reference::operations(), data, {.fill = std::byte{0x3c}});
+      for (int order = static_cast<int>(start++) % stride; order < num_device_orders();
+           order += stride) {
+        const Outputs actual = run_in(order, operation, data, {});
+        ASSERT_EQ(first_difference(expected, actual), "")
+            << test_case << ", " << device_order_name(order);
+        ASSERT_FALSE(HasFailure()) << test_case << ", " << device_order_name(order);
+      }
+    }
+  }
+}
+
+std::vector<std::tuple<std::size_t, DType>> operations_and_dtypes() {
+  std::vector<std::tuple<std::size_t, DType>> result;
+  for (const std::size_t index : {std::size_t{0}, std::size_t{1}, std::size_t{2}, std::size_t{3},
+                                  kBackwardFromMask, kLearnedScale, kStatistics, kQuantizationError,
+                                  kKeyHistogram, kQuantizeTransposed, kScaleElements}) {
+    for (const DType dtype : kDTypes) {
+      if (index != kKeyHistogram || dtype != DType::kF64) result.emplace_back(index, dtype);
+    }
+  }
+  return result;
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryOperation, DeviceOrders, testing::ValuesIn(operations_and_dtypes()),
+                         [](const auto& of) {
+                           return std::string(kOperations[std::get<0>(of.param)].name) + "_" +
+                                  test_name(std::string(to_string(std::get<1>(of.param))));
+                         });
 
 class DeviceAlignment : public testing::TestWithParam<DType> {};
 

@@ -10,11 +10,13 @@
 #include <utility>
 #include <vector>
 
+#include "conformance/cases.hpp"
 #include "conformance/device_arguments.hpp"
 #include "cuqat/device_calibration.hpp"
 #include "cuqat/device_observers.hpp"
 #include "cuqat/device_percentile.hpp"
 #include "support/captured_graph.hpp"
+#include "support/device_memory.hpp"
 
 namespace cuqat::test {
 namespace {
@@ -266,29 +268,42 @@ TEST_F(DeviceErrors, AGridOfManyBlocksIsReducedWhole) {
   EXPECT_EQ(cudaFree(large), cudaSuccess);
 }
 
-/// A scale of 0, and an integer format without zero points.
+/// A scale of 0, and integer formats without zero points. A NaN is not clipped either.
 TEST_F(DeviceErrors, AScaleOfZeroPassesXThrough) {
-  ASSERT_EQ(cudaMemsetAsync(scale_, 0, sizeof(float), device_under_test().stream), cudaSuccess);
-  std::vector<float> values(kCount);
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) * 1e30f - 5e32f;
-  for (std::size_t i = 0; i < 128; ++i) values[i] = 0.0f;  // 0 / 0 is no quotient
-  ASSERT_EQ(cudaMemcpy(x_, values.data(), kCount * sizeof(float), cudaMemcpyHostToDevice),
-            cudaSuccess);
-  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
-  fake_quantize(x(), params(), y(), extras(), context(), stream());
-  ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
-  std::vector<float> found(kCount);
-  ASSERT_EQ(cudaMemcpy(found.data(), y_, kCount * sizeof(float), cudaMemcpyDeviceToHost),
-            cudaSuccess);
-  EXPECT_EQ(found, values);
-  std::vector<std::uint8_t> mask(125, 1);
-  ASSERT_EQ(cudaMemcpy(mask.data(), mask_, mask.size(), cudaMemcpyDeviceToHost), cudaSuccess);
-  EXPECT_EQ(mask, std::vector<std::uint8_t>(125, 0));
-  fake_quantize_backward(x(), x(), params(), y(), context(), stream());
-  ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
-  ASSERT_EQ(cudaMemcpy(found.data(), y_, kCount * sizeof(float), cudaMemcpyDeviceToHost),
-            cudaSuccess);
-  EXPECT_EQ(found, values);
+  Bytes values(kCount * sizeof(double));
+  Bytes gradients(kCount * sizeof(double));
+  for (const DType dtype : kDTypes) {
+    values.resize(kCount * dtype_bytes(dtype));
+    gradients.resize(values.size());
+    for (std::size_t i = 0; i < kCount; ++i) {
+      double value = static_cast<double>(i) * 1e30 - 5e32;  // infinite in f16
+      if (i < 128) value = 0.0;                             // 0 / 0 is no quotient
+      if (i % 7 == 3) value = std::numeric_limits<double>::quiet_NaN();
+      store_element(dtype, values.data(), i, value);
+      store_element(dtype, gradients.data(), i, static_cast<double>(i) - 99.5);
+    }
+    const DeviceMemory x(values);
+    const DeviceMemory dy(gradients);
+    const DeviceMemory scale(std::vector<double>{0.0});
+    const auto view = [&](const DeviceMemory& memory) {
+      return DeviceTensorView(memory.as<void>(), dtype, Shape{kCount});
+    };
+    for (const Format format : kFormats) {
+      SCOPED_TRACE(testing::Message() << to_string(dtype) << ' ' << to_string(format));
+      DeviceQuantParams params;
+      params.quantizer.format = format;
+      params.scale = {scale.as<void>(), dtype == DType::kF64 ? DType::kF64 : DType::kF32, Shape{1}};
+      const DeviceMemory y(Bytes(values.size(), std::byte{0x5c}));
+      const DeviceMemory dx(Bytes(values.size(), std::byte{0x5c}));
+      const DeviceMemory mask(std::vector<std::uint8_t>(125, 1));
+      fake_quantize(view(x), params, view(y), {mask.span<std::uint8_t>(), {}}, context(), stream());
+      fake_quantize_backward(view(dy), view(x), params, view(dx), context(), stream());
+      ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
+      EXPECT_EQ(y.content<std::byte>(), values);
+      EXPECT_EQ(mask.content<std::uint8_t>(), std::vector<std::uint8_t>(125, 0));
+      EXPECT_EQ(dx.content<std::byte>(), gradients);
+    }
+  }
 }
 
 TEST_F(DeviceErrors, AContextSaysWhatItCannotHave) {

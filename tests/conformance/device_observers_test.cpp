@@ -1,8 +1,11 @@
 // Scales from statistics in device memory are the host's, bit for bit, step by step.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "conformance/cases.hpp"
@@ -25,22 +28,31 @@ Statistics batch_of(double low, double high) {
   return result;
 }
 
-/// Ranges that a rule treats apart, as numbers of f32.
-std::vector<Statistics> batch(int step) {
-  const double tiny = double{std::numeric_limits<float>::denorm_min()};
-  const double huge = double{std::numeric_limits<float>::max()};
+constexpr std::size_t kMany = 308;
+
+/// Ranges that a rule treats apart, as numbers of the dtype, and random ones; n in all.
+std::vector<Statistics> batch(int step, std::size_t n = kMany, DType dtype = DType::kF32) {
+  const bool wide = dtype == DType::kF64;
+  const auto number = [&](double value) {
+    return wide ? value : static_cast<double>(static_cast<float>(value));
+  };
+  const double tiny = wide ? std::numeric_limits<double>::denorm_min()
+                           : double{std::numeric_limits<float>::denorm_min()};
+  const double huge =
+      wide ? std::numeric_limits<double>::max() : double{std::numeric_limits<float>::max()};
   std::vector<Statistics> result{
       batch_of(-1.0, 2.0),    batch_of(0.0, 0.0),    batch_of(kInfinity, -kInfinity),
       batch_of(-huge, huge),  batch_of(-tiny, 0.0),  batch_of(0.5, 0.75),
       batch_of(-3.0, -0.125), batch_of(-1e-30, 1e30)};
   Random random(static_cast<std::uint64_t>(step) + 7);
-  for (int i = 0; i < 300; ++i) {
-    const double a = static_cast<double>(static_cast<float>(random.normal()));
-    const double b = static_cast<double>(static_cast<float>(random.normal() * (step + 1)));
+  while (result.size() < n) {
+    const double a = number(random.normal());
+    const double b = number(random.normal() * (step + 1));
     result.push_back(batch_of(std::min(a, b), std::max(a, b)));
   }
   // Every scale meets every kind of range.
   std::rotate(result.begin(), result.begin() + step % 8, result.end());
+  result.resize(n);
   return result;
 }
 
@@ -57,6 +69,36 @@ std::vector<Rule> rules() {
     }
   }
   return result;
+}
+
+/// Around the widths of warps and blocks.
+constexpr std::size_t kSizes[] = {0, 1, 31, 32, 33, 255, 256, 257, kMany, 1023, 1025};
+
+/// A rule, the dtype of the scales, and how many there are.
+struct Variant {
+  Rule rule;
+  DType dtype;
+  std::size_t n;
+};
+std::vector<Variant> variants() {
+  print_case_stride();
+  std::vector<Variant> all;
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    for (const Rule& rule : rules()) {
+      for (const std::size_t n : kSizes) {
+        all.push_back({rule, dtype, n});
+      }
+    }
+  }
+  std::vector<Variant> sample;
+  for (std::size_t i = 0; i < all.size(); i += static_cast<std::size_t>(kSweepStride))
+    sample.push_back(all[i]);
+  return sample;
+}
+std::string name_of(const Variant& variant) {
+  return std::string(to_string(variant.rule.quantizer.format)) +
+         (variant.rule.symmetric ? " symmetric " : " affine ") +
+         std::string(to_string(variant.dtype)) + ", " + std::to_string(variant.n) + " scales";
 }
 
 /// Scales in device memory, and what is in them as f64.
@@ -92,120 +134,157 @@ DeviceSpan<T> span_of(const DeviceMemory& memory) {
   return {memory.as<T>(), static_cast<std::int64_t>(memory.size_bytes() / sizeof(T))};
 }
 
+/// The scales of the ranges, as range_to_scale has them.
+void expect_scales_of(const std::vector<Range>& ranges, const Variant& variant,
+                      const Scales& scales) {
+  const std::vector<double> scale = scales.scale();
+  const std::vector<std::int32_t> zero_point = scales.zero_point();
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    const ScaleZeroPoint expected =
+        range_to_scale(ranges[i], variant.rule.quantizer, variant.rule.symmetric, variant.dtype);
+    ASSERT_EQ(scale[i], expected.scale) << i << ' ' << name_of(variant);
+    ASSERT_EQ(zero_point[i], expected.zero_point) << i << ' ' << name_of(variant);
+  }
+}
+
+std::vector<Range> ranges_of(const std::vector<Statistics>& batch) {
+  std::vector<Range> result;
+  for (const Statistics& statistics : batch) {
+    const bool any = statistics.finite() > 0;
+    result.push_back(any ? Range{statistics.min, statistics.max} : Range{});
+  }
+  return result;
+}
+
 TEST(DeviceObservers, MinMaxScalesAreTheHosts) {
-  const std::vector<Statistics> statistics = batch(0);
-  const DeviceMemory device(statistics);
   int order = 0;
-  for (const DType dtype : {DType::kF32, DType::kF64}) {
-    for (const Rule& rule : rules()) {
-      set_device_order(order++ % num_device_orders());
-      const Scales scales(dtype, statistics.size());
-      run_on_device([&] {
-        minmax_scales(span_of<const Statistics>(device), rule.quantizer, rule.symmetric,
-                      scales.view(), context(), stream());
-      });
-      const std::vector<double> scale = scales.scale();
-      const std::vector<std::int32_t> zero_point = scales.zero_point();
-      for (std::size_t i = 0; i < statistics.size(); ++i) {
-        const bool any = statistics[i].finite() > 0;
-        const Range range = any ? Range{statistics[i].min, statistics[i].max} : Range{};
-        const ScaleZeroPoint expected =
-            range_to_scale(range, rule.quantizer, rule.symmetric, dtype);
-        ASSERT_EQ(scale[i], expected.scale) << i << ' ' << to_string(rule.quantizer.format);
-        ASSERT_EQ(zero_point[i], expected.zero_point) << i;
-      }
-    }
+  for (const Variant& variant : variants()) {
+    set_device_order(order++ % num_device_orders());
+    const std::vector<Statistics> statistics = batch(order, variant.n, variant.dtype);
+    const DeviceMemory device(statistics);
+    const Scales scales(variant.dtype, variant.n);
+    run_on_device([&] {
+      minmax_scales(span_of<const Statistics>(device), variant.rule.quantizer,
+                    variant.rule.symmetric, scales.view(), context(), stream());
+    });
+    ASSERT_NO_FATAL_FAILURE(expect_scales_of(ranges_of(statistics), variant, scales));
   }
   EXPECT_EQ(device_fault(), "");
 }
 
 TEST(DeviceObservers, RangesHaveTheScalesOfTheHost) {
-  std::vector<Range> ranges;
-  for (const Statistics& statistics : batch(0)) {
-    const bool any = statistics.finite() > 0;
-    ranges.push_back(any ? Range{statistics.min, statistics.max} : Range{});
-  }
-  const DeviceMemory device(ranges);
   int order = 0;
-  for (const DType dtype : {DType::kF32, DType::kF64}) {
-    for (const Rule& rule : rules()) {
-      set_device_order(order++ % num_device_orders());
-      const Scales scales(dtype, ranges.size());
-      run_on_device([&] {
-        range_scales(span_of<const Range>(device), rule.quantizer, rule.symmetric, scales.view(),
-                     context(), stream());
-      });
-      const std::vector<double> scale = scales.scale();
-      const std::vector<std::int32_t> zero_point = scales.zero_point();
-      for (std::size_t i = 0; i < ranges.size(); ++i) {
-        const ScaleZeroPoint expected =
-            range_to_scale(ranges[i], rule.quantizer, rule.symmetric, dtype);
-        ASSERT_EQ(scale[i], expected.scale) << i << ' ' << to_string(rule.quantizer.format);
-        ASSERT_EQ(zero_point[i], expected.zero_point) << i;
-      }
-    }
+  for (const Variant& variant : variants()) {
+    set_device_order(order++ % num_device_orders());
+    const std::vector<Range> ranges = ranges_of(batch(order, variant.n, variant.dtype));
+    const DeviceMemory device(ranges);
+    const Scales scales(variant.dtype, variant.n);
+    run_on_device([&] {
+      range_scales(span_of<const Range>(device), variant.rule.quantizer, variant.rule.symmetric,
+                   scales.view(), context(), stream());
+    });
+    ASSERT_NO_FATAL_FAILURE(expect_scales_of(ranges, variant, scales));
   }
   EXPECT_EQ(device_fault(), "");
+}
+
+void expect_moving_averages(const Variant& variant, double momentum, int first_order,
+                            int num_steps) {
+  std::vector<MovingAverageMinMax> host(variant.n, MovingAverageMinMax(momentum));
+  std::vector<std::int64_t> num_batches(variant.n, 0);
+  const DeviceMemory state{std::vector<MovingAverageState>(variant.n)};
+  const Scales scales(variant.dtype, variant.n);
+  for (int step = 0; step < num_steps; ++step) {
+    set_device_order((first_order + step) % num_device_orders());
+    const std::vector<Statistics> statistics = batch(step, variant.n, variant.dtype);
+    const DeviceMemory device(statistics);
+    run_on_device([&] {
+      update_moving_average(span_of<const Statistics>(device), momentum,
+                            span_of<MovingAverageState>(state), variant.rule.quantizer,
+                            variant.rule.symmetric, scales.view(), context(), stream());
+    });
+    const auto found = state.content<MovingAverageState>();
+    std::vector<Range> ranges;
+    for (std::size_t i = 0; i < variant.n; ++i) {
+      host[i].observe(statistics[i]);
+      num_batches[i] += statistics[i].finite() > 0 ? 1 : 0;
+      ranges.push_back(host[i].range());
+      ASSERT_EQ(found[i].low, ranges[i].low) << "step " << step << ", scale " << i;
+      ASSERT_EQ(found[i].high, ranges[i].high) << "step " << step << ", scale " << i;
+      ASSERT_EQ(found[i].num_batches, num_batches[i]) << "step " << step << ", scale " << i;
+    }
+    ASSERT_NO_FATAL_FAILURE(expect_scales_of(ranges, variant, scales)) << "step " << step;
+  }
 }
 
 TEST(DeviceObservers, MovingAveragesAreTheHostsAfterEveryBatch) {
-  const std::size_t n = batch(0).size();
+  const Variant variant{{quantizers(Format::kInt8)[0], false}, DType::kF32, kMany};
   for (const double momentum : {0.01, 0.3, 1.0}) {
-    std::vector<MovingAverageMinMax> host(n, MovingAverageMinMax(momentum));
-    const DeviceMemory state{std::vector<MovingAverageState>(n)};
-    const Scales scales(DType::kF32, n);
-    const Rule rule{quantizers(Format::kInt8)[0], false};
-    for (int step = 0; step < 12; ++step) {
-      set_device_order(step % num_device_orders());
-      const std::vector<Statistics> statistics = batch(step);
-      const DeviceMemory device(statistics);
-      run_on_device([&] {
-        update_moving_average(span_of<const Statistics>(device), momentum,
-                              span_of<MovingAverageState>(state), rule.quantizer, rule.symmetric,
-                              scales.view(), context(), stream());
-      });
-      const auto found = state.content<MovingAverageState>();
-      const std::vector<double> scale = scales.scale();
-      for (std::size_t i = 0; i < n; ++i) {
-        host[i].observe(statistics[i]);
-        const Range range = host[i].range();
-        ASSERT_EQ(found[i].low, range.low) << "step " << step << ", scale " << i;
-        ASSERT_EQ(found[i].high, range.high) << "step " << step << ", scale " << i;
-        ASSERT_EQ(scale[i], range_to_scale(range, rule.quantizer, false, DType::kF32).scale);
-      }
+    ASSERT_NO_FATAL_FAILURE(expect_moving_averages(variant, momentum, 0, 12));
+  }
+  EXPECT_EQ(device_fault(), "");
+}
+
+TEST(DeviceObservers, MovingAveragesOfEveryFormatAndSizeAreTheHosts) {
+  constexpr double kMomenta[] = {0.01, 0.3, 1.0};
+  int number = 0;
+  for (const Variant& variant : variants()) {
+    const double momentum = kMomenta[number % 3];
+    ASSERT_NO_FATAL_FAILURE(expect_moving_averages(variant, momentum, number, 4))
+        << name_of(variant) << ", momentum " << momentum;
+    ++number;
+  }
+  EXPECT_EQ(device_fault(), "");
+}
+
+void expect_amax_histories(const Variant& variant, std::int64_t length, int margin, int first_order,
+                           int num_steps) {
+  std::vector<AmaxHistory> host(variant.n, AmaxHistory(length));
+  const auto rows = static_cast<std::size_t>(length);
+  const DeviceMemory history(std::vector<double>(rows * variant.n));
+  const DeviceMemory steps_done{std::vector<std::int64_t>(variant.n)};
+  const Scales scales(variant.dtype, variant.n);
+  for (int step = 0; step < num_steps; ++step) {
+    set_device_order((first_order + step) % num_device_orders());
+    const std::vector<Statistics> statistics = batch(step, variant.n, variant.dtype);
+    const DeviceMemory device(statistics);
+    run_on_device([&] {
+      update_amax_history(span_of<const Statistics>(device),
+                          {span_of<double>(history), span_of<std::int64_t>(steps_done)},
+                          variant.rule.quantizer, margin, scales.view(), context(), stream());
+    });
+    const std::vector<double> scale = scales.scale();
+    for (std::size_t i = 0; i < variant.n; ++i) {
+      host[i].push(statistics[i].amax());
+      ASSERT_EQ(scale[i], host[i].scale(variant.rule.quantizer, variant.dtype, margin))
+          << "step " << step << ", scale " << i;
+    }
+  }
+  ASSERT_EQ(scales.zero_point(), std::vector<std::int32_t>(variant.n, 0));
+  ASSERT_EQ(steps_done.content<std::int64_t>(), std::vector<std::int64_t>(variant.n, num_steps));
+}
+
+TEST(DeviceObservers, AmaxHistoriesAreTheHostsAfterEveryStep) {
+  const Variant variant{{quantizers(Format::kE4M3)[0], true}, DType::kF32, kMany};
+  for (const std::int64_t length : {1, 3, 16}) {
+    for (const int margin : {0, -2}) {
+      ASSERT_NO_FATAL_FAILURE(expect_amax_histories(variant, length, margin, 0, 20))
+          << "length " << length << ", margin " << margin;
     }
   }
   EXPECT_EQ(device_fault(), "");
 }
 
-TEST(DeviceObservers, AmaxHistoriesAreTheHostsAfterEveryStep) {
-  const std::size_t n = batch(0).size();
-  const Quantizer quantizer = quantizers(Format::kE4M3)[0];
-  for (const std::int64_t length : {1, 3, 16}) {
-    for (const int margin : {0, -2}) {
-      std::vector<AmaxHistory> host(n, AmaxHistory(length));
-      const auto rows = static_cast<std::size_t>(length);
-      const DeviceMemory history(std::vector<double>(rows * n));
-      const DeviceMemory num_steps{std::vector<std::int64_t>(n)};
-      const Scales scales(DType::kF32, n);
-      for (int step = 0; step < 20; ++step) {
-        set_device_order(step % num_device_orders());
-        const std::vector<Statistics> statistics = batch(step);
-        const DeviceMemory device(statistics);
-        run_on_device([&] {
-          update_amax_history(span_of<const Statistics>(device),
-                              {span_of<double>(history), span_of<std::int64_t>(num_steps)},
-                              quantizer, margin, scales.view(), context(), stream());
-        });
-        const std::vector<double> scale = scales.scale();
-        for (std::size_t i = 0; i < n; ++i) {
-          host[i].push(statistics[i].amax());
-          ASSERT_EQ(scale[i], host[i].scale(quantizer, DType::kF32, margin))
-              << "step " << step << ", scale " << i;
-        }
-      }
-      EXPECT_EQ(num_steps.content<std::int64_t>(), std::vector<std::int64_t>(n, 20));
-    }
+TEST(DeviceObservers, AmaxHistoriesOfEveryFormatAndSizeAreTheHosts) {
+  constexpr std::int64_t kLengths[] = {1, 3, 16};
+  int number = 0;
+  for (const Variant& variant : variants()) {
+    if (!variant.rule.symmetric) continue;
+    const std::int64_t length = kLengths[number % 3];
+    const int margin = number % 2 == 0 ? 0 : -2;
+    ASSERT_NO_FATAL_FAILURE(expect_amax_histories(variant, length, margin, number, 5))
+        << name_of(variant) << ", length " << length << ", margin " << margin;
+    ++number;
   }
   EXPECT_EQ(device_fault(), "");
 }

@@ -88,7 +88,9 @@ std::size_t scale_index(const Shape& shape, const Granularity& granularity, std:
     return static_cast<std::size_t>(index / inner % shape[granularity.axis]);
   }
   const std::int64_t last = shape[shape.rank() - 1];
-  const std::int64_t groups = (last + granularity.group_size - 1) / granularity.group_size;
+  // Not through last + group_size, which no longer fits for the largest groups. There is an
+  // element, so last > 0.
+  const std::int64_t groups = (last - 1) / granularity.group_size + 1;
   return static_cast<std::size_t>(index / last * groups + index % last / granularity.group_size);
 }
 
