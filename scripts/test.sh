@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 scripts/setup.sh g++ cmake ninja-build ccache python3 git libcli11-dev libfmt-dev \
   nlohmann-json3-dev libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev \
-  libboost-context-dev libopenmpi-dev openmpi-bin clang-format-14
+  libboost-context-dev libopenmpi-dev openmpi-bin libdnnl-dev clang-format-14
 
 presets="cpu cpu-asan simt-tsan"
 if [ "${1:-}" = "--fast" ]; then

@@ -9,6 +9,7 @@
 #include "cuqat/error.hpp"
 #include "cuqat/fake_quant.hpp"
 #include "cuqat/format.hpp"
+#include "cuqat/gemm.hpp"
 #include "cuqat/histogram.hpp"
 #include "cuqat/percentile.hpp"
 #include "cuqat/quant_params.hpp"

@@ -74,6 +74,10 @@ constexpr detail::OperationTable make_table(const char* instruction_set) {
                            bool divides) { scale_elements(kKernels(), tensor, x, y, divides); },
       .product_error = [](const detail::ProductError& products, double* error,
                           double* signal) { product_error(kKernels(), products, error, signal); },
+      .int8_gemm = [](const detail::Int8Product& product,
+                      std::int32_t* result) { int8_gemm(kKernels(), product, result); },
+      .int8_linear = [](const detail::Int8Linear& linear,
+                        void* y) { int8_linear(kKernels(), linear, y); },
   };
 }
 

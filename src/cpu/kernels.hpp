@@ -125,6 +125,22 @@ struct ProductTile {
   std::int64_t outputs;
 };
 
+/// A row of outputs of an integer product: y = (x_scale * w_scale) * t + bias with
+/// t = sum + x_zero_point * w_term - w_zero_point * x_sum.
+struct Int8Outputs {
+  std::int64_t n;
+  bool narrow;         ///< Every t fits into int32.
+  const void* sums;    ///< int32 where narrow, else int64.
+  const void* w_term;  ///< The same: k * w_zero_point - sum of w, for each output.
+  const std::int32_t* w_zero_point;
+  const void* w_scale;
+  const void* bias;  ///< Or null.
+  bool w_per_output;
+  std::int32_t x_zero_point;
+  std::int64_t x_sum;
+  double x_scale;  ///< A number of the compute type.
+};
+
 /// The kernels of one instruction set. Pointers to tensors may have any alignment. Outputs may be
 /// inputs where the public functions allow it.
 struct Kernels {
@@ -176,6 +192,10 @@ struct Kernels {
                          bool divides);
   /// y of [rows, outputs] becomes the product, the inputs added one after the other.
   void (*product_tile)(const ProductTile&, double* y);
+  /// Of at most kMaxInt32Depth codes.
+  std::int32_t (*int8_dot)(const std::int8_t* x, const std::int8_t* w, std::int64_t n);
+  std::int64_t (*int8_sum)(const std::int8_t* codes, std::int64_t n);
+  void (*int8_outputs)(DType, const Int8Outputs&, void* y);
   /// Copies past the caches. stream_fence orders the copies before what this thread writes later.
   void (*stream)(void* to, const void* from, std::size_t bytes);
   void (*stream_fence)();

@@ -38,5 +38,7 @@ void scale_elements(const Kernels& kernels, const detail::ScaledTensor& tensor, 
                     void* y, bool divides);
 void product_error(const Kernels& kernels, const detail::ProductError& products, double* error,
                    double* signal);
+void int8_gemm(const Kernels& kernels, const detail::Int8Product& product, std::int32_t* result);
+void int8_linear(const Kernels& kernels, const detail::Int8Linear& linear, void* y);
 
 }  // namespace cuqat::cpu

@@ -148,16 +148,16 @@ ScaledTensor make_unscaled_tensor(ConstTensorView x, const Granularity& granular
 }
 
 ScaledArguments::ScaledArguments(ConstTensorView x, const QuantParams& params,
-                                 const HostOptions& options)
+                                 const HostOptions& options, std::string_view name)
     : tensor_(make_unscaled_tensor(x, params.granularity, options)) {
   tensor_.quantizer = params.quantizer;
-  check_quantizer("params.quantizer", params.quantizer);
-  set_scale(params);
-  set_zero_point(params);
+  check_quantizer(std::string(name) + ".quantizer", params.quantizer);
+  set_scale(params, std::string(name) + ".scale");
+  set_zero_point(params, std::string(name) + ".zero_point");
 }
 
-void ScaledArguments::set_scale(const QuantParams& params) {
-  check_size("params.scale", params.scale.size(), static_cast<std::size_t>(tensor_.num_scales),
+void ScaledArguments::set_scale(const QuantParams& params, const std::string& name) {
+  check_size(name, params.scale.size(), static_cast<std::size_t>(tensor_.num_scales),
              "one for each scale of the granularity");
   const DType compute = compute_type(tensor_.dtype);
   const auto in_range = [](auto scale) { return std::isfinite(scale) && scale > 0; };
@@ -166,7 +166,7 @@ void ScaledArguments::set_scale(const QuantParams& params) {
     const double scale = params.scale[i];
     const auto narrow = static_cast<float>(scale);
     if (compute == DType::kF32 ? !in_range(narrow) : !in_range(scale)) {
-      throw_invalid(indexed("params.scale", i), text(scale),
+      throw_invalid(indexed(name, i), text(scale),
                     "positive and finite in " + std::string(to_string(compute)));
     }
     if (compute == DType::kF32) narrow_scale_.push_back(narrow);
@@ -175,15 +175,14 @@ void ScaledArguments::set_scale(const QuantParams& params) {
                                          : static_cast<const void*>(params.scale.data());
 }
 
-void ScaledArguments::set_zero_point(const QuantParams& params) {
+void ScaledArguments::set_zero_point(const QuantParams& params, const std::string& name) {
   if (params.zero_point.empty()) {
     // Never empty: a table's zero points are never null.
     no_zero_point_.resize(std::max<std::size_t>(params.scale.size(), 1));
     tensor_.zero_point = no_zero_point_.data();
     return;
   }
-  check_size("params.zero_point", params.zero_point.size(),
-             static_cast<std::size_t>(tensor_.num_scales),
+  check_size(name, params.zero_point.size(), static_cast<std::size_t>(tensor_.num_scales),
              "one for each scale of the granularity, or 0");
   const Quantizer& quantizer = params.quantizer;
   const bool integer = is_integer(quantizer.format);
@@ -194,7 +193,7 @@ void ScaledArguments::set_zero_point(const QuantParams& params) {
     const std::int32_t zero_point = params.zero_point[i];
     if (any || (zero_point >= least && zero_point <= largest)) continue;
     throw_invalid(
-        indexed("params.zero_point", i), text(zero_point),
+        indexed(name, i), text(zero_point),
         (integer ? "in [" + text(least) + ", " + text(largest) + "] for " : std::string("0 for ")) +
             std::string(to_string(quantizer.format)));
   }

@@ -87,15 +87,17 @@ ScaledTensor make_unscaled_tensor(ConstTensorView x, const Granularity& granular
 /// the QuantParams that it was made from.
 class ScaledArguments {
  public:
-  ScaledArguments(ConstTensorView x, const QuantParams& params, const HostOptions& options);
+  /// `name` is the parameters'.
+  ScaledArguments(ConstTensorView x, const QuantParams& params, const HostOptions& options,
+                  std::string_view name = "params");
   ScaledArguments(const ScaledArguments&) = delete;
   ScaledArguments& operator=(const ScaledArguments&) = delete;
 
   [[nodiscard]] const ScaledTensor& tensor() const noexcept { return tensor_; }
 
  private:
-  void set_scale(const QuantParams& params);
-  void set_zero_point(const QuantParams& params);
+  void set_scale(const QuantParams& params, const std::string& name);
+  void set_zero_point(const QuantParams& params, const std::string& name);
 
   ScaledTensor tensor_;
   std::vector<float> narrow_scale_;

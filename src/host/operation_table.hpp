@@ -8,6 +8,7 @@
 
 #include "cuqat/fake_quant.hpp"
 #include "cuqat/format.hpp"
+#include "cuqat/gemm.hpp"
 #include "cuqat/histogram.hpp"
 #include "cuqat/percentile.hpp"
 #include "cuqat/quant_params.hpp"
@@ -38,6 +39,29 @@ struct ProductError {
   std::int64_t inputs;
   std::int64_t outputs;
   int num_threads;
+};
+
+/// A product of int8 codes; k is at most kMaxInt32Depth in int8_gemm, any in int8_linear.
+struct Int8Product {
+  const std::int8_t* x;
+  const std::int8_t* w;
+  GemmShape shape;
+  int num_threads;
+};
+
+/// The scales of an operand: one, or one for each of its rows.
+struct RowScales {
+  const void* scale;               ///< In the compute type of y.
+  const std::int32_t* zero_point;  ///< As many, never null.
+  bool one_for_each_row;
+};
+
+struct Int8Linear {
+  Int8Product product;
+  RowScales x;
+  RowScales w;
+  const void* bias;  ///< In the compute type of y, or null.
+  DType dtype;       ///< Of y.
 };
 
 struct OperationTable {
@@ -76,6 +100,9 @@ struct OperationTable {
   /// Adds to *error the squares of x w^T - xq wq^T, and to *signal those of x w^T. All are f64,
   /// x and xq [rows, inputs], w and wq transposed to [inputs, outputs].
   void (*product_error)(const ProductError&, double* error, double* signal);
+  void (*int8_gemm)(const Int8Product&, std::int32_t* product);
+  /// Sums of (x - zx) (w - zw) stay within int64.
+  void (*int8_linear)(const Int8Linear&, void* y);
 };
 
 }  // namespace cuqat::detail

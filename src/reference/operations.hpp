@@ -31,5 +31,7 @@ void quantize_transposed(const detail::ScaledTensor& tensor, const void* x, std:
                          std::uint8_t* codes_transposed);
 void scale_elements(const detail::ScaledTensor& tensor, const void* x, void* y, bool divides);
 void product_error(const detail::ProductError& products, double* error, double* signal);
+void int8_gemm(const detail::Int8Product& product, std::int32_t* result);
+void int8_linear(const detail::Int8Linear& linear, void* y);
 
 }  // namespace cuqat::reference

@@ -20,7 +20,9 @@ const detail::OperationTable& operations() noexcept {
                                                  order_statistics,
                                                  quantize_transposed,
                                                  scale_elements,
-                                                 product_error};
+                                                 product_error,
+                                                 int8_gemm,
+                                                 int8_linear};
   return kTable;
 }
 

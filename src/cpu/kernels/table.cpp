@@ -24,6 +24,9 @@ const Kernels& kernels() noexcept {
       .count_matching = count_matching,
       .scale_elements = scale_elements,
       .product_tile = product_tile,
+      .int8_dot = int8_dot,
+      .int8_sum = int8_sum,
+      .int8_outputs = int8_outputs,
       .stream = stream,
       .stream_fence = stream_fence,
   };

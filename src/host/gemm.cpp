@@ -1,0 +1,137 @@
+#include "cuqat/gemm.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "host/arguments.hpp"
+
+namespace cuqat {
+namespace {
+
+using detail::text;
+using detail::throw_invalid;
+
+const std::int8_t* as_int8(std::span<const std::uint8_t> codes) {
+  return reinterpret_cast<const std::int8_t*>(codes.data());
+}
+
+/// An operand's codes as a tensor, whose elements are as wide as y's: only its shape is looked at.
+detail::ScaledArguments check_operand(std::string_view name, std::span<const std::uint8_t> codes,
+                                      const QuantParams& params, const Shape& shape, DType dtype,
+                                      const HostOptions& options) {
+  const std::string of_params = std::string(name) + "_params";
+  if (!is_integer(params.quantizer.format)) {
+    throw_invalid(of_params + ".quantizer.format", to_string(params.quantizer.format),
+                  "int8 or int4");
+  }
+  detail::check_size(name, codes.size(), static_cast<std::size_t>(shape.count()),
+                     "one code for each element");
+  return {ConstTensorView(codes.data(), dtype, shape), params, options, of_params};
+}
+
+/// One scale, or one for each row.
+void check_granularity(std::string_view name, const detail::ScaledTensor& tensor, std::int64_t k,
+                       bool takes_groups) {
+  const Granularity& granularity = tensor.granularity;
+  if (granularity.kind == Granularity::Kind::kTensor) return;
+  if (granularity.kind == Granularity::Kind::kChannel && granularity.axis == 0) return;
+  if (granularity.kind == Granularity::Kind::kGroup && takes_groups && k > 0 &&
+      granularity.group_size >= k) {
+    return;
+  }
+  throw_invalid(std::string(name) + ".granularity", "another",
+                takes_groups ? "tensor, channel(0), or a group of at least k, where k is not 0"
+                             : "tensor or channel(0)");
+}
+
+bool has_scale_of_each_row(const Granularity& granularity) {
+  return granularity.kind != Granularity::Kind::kTensor;
+}
+
+void check_shape(const GemmShape& shape) {
+  const auto check = [](std::string_view name, std::int64_t extent) {
+    if (extent < 0) throw_invalid(name, text(extent), "at least 0");
+  };
+  check("shape.m", shape.m);
+  check("shape.n", shape.n);
+  check("shape.k", shape.k);
+}
+
+/// Sums of (x - zx) (w - zw) must stay within int64.
+void check_zero_points(const QuantParams& x, const QuantParams& w, std::int64_t k) {
+  const auto largest = [](const QuantParams& params) {
+    double most = 128.0;
+    for (const std::int32_t z : params.zero_point) most = std::max(most, 128.0 + std::abs(1.0 * z));
+    return most;
+  };
+  constexpr double kLimit = 9.2e18;  // below 2^63
+  if (static_cast<double>(k) * largest(x) * largest(w) < kLimit) return;
+  throw_invalid("the largest sum of (x - zx) (w - zw)", "past 9.2e18",
+                "less: zero points nearer to 0, or a smaller k");
+}
+
+detail::RowScales row_scales(const detail::ScaledTensor& tensor) {
+  return {tensor.scale, tensor.zero_point, has_scale_of_each_row(tensor.granularity)};
+}
+
+}  // namespace
+
+void int8_gemm(std::span<const std::uint8_t> x, std::span<const std::uint8_t> w,
+               const GemmShape& shape, std::span<std::int32_t> product,
+               const HostOptions& options) {
+  check_shape(shape);
+  const int threads = num_threads(options);
+  const auto check = [](std::string_view name, std::size_t size, std::int64_t rows,
+                        std::int64_t columns, std::string_view why) {
+    detail::check_size(name, size, static_cast<std::size_t>(Shape{rows, columns}.count()), why);
+  };
+  check("x", x.size(), shape.m, shape.k, "m * k");
+  check("w", w.size(), shape.n, shape.k, "n * k");
+  check("product", product.size(), shape.m, shape.n, "m * n");
+  if (shape.k > kMaxInt32Depth) {
+    throw_invalid("shape.k", text(shape.k), "at most " + text(kMaxInt32Depth));
+  }
+  detail::check_disjoint({"product", product}, {"x", x});
+  detail::check_disjoint({"product", product}, {"w", w});
+  options.backend.operations().int8_gemm({as_int8(x), as_int8(w), shape, threads}, product.data());
+}
+
+void int8_linear(std::span<const std::uint8_t> x, const QuantParams& x_params,
+                 std::span<const std::uint8_t> w, const QuantParams& w_params,
+                 const GemmShape& shape, ConstTensorView bias, TensorView y,
+                 const HostOptions& options) {
+  check_shape(shape);
+  detail::check_view("y", y);
+  const Shape outputs{shape.m, shape.n};
+  if (y.shape() != outputs) throw_invalid("y.shape()", text(y.shape()), "[m, n], " + text(outputs));
+  const DType compute = detail::compute_type(y.dtype());
+  const detail::ScaledArguments of_x =
+      check_operand("x", x, x_params, {shape.m, shape.k}, compute, options);
+  const detail::ScaledArguments of_w =
+      check_operand("w", w, w_params, {shape.n, shape.k}, compute, options);
+  check_granularity("x_params", of_x.tensor(), shape.k, true);
+  check_granularity("w_params", of_w.tensor(), shape.k, false);
+  check_zero_points(x_params, w_params, shape.k);
+  if (bias.count() != 0) {
+    detail::check_view("bias", bias);
+    if (bias.dtype() != compute) {
+      throw_invalid("bias.dtype()", to_string(bias.dtype()),
+                    std::string(to_string(compute)) + ", the compute type of y");
+    }
+    detail::check_size("bias", static_cast<std::size_t>(bias.count()),
+                       static_cast<std::size_t>(shape.n), "one for each output, or none");
+  }
+  detail::check_disjoint({"y", y}, {"x", x});
+  detail::check_disjoint({"y", y}, {"w", w});
+  detail::check_disjoint({"y", y}, {"bias", bias});
+  options.backend.operations().int8_linear(
+      {{as_int8(x), as_int8(w), shape, of_x.tensor().num_threads},
+       row_scales(of_x.tensor()),
+       row_scales(of_w.tensor()),
+       bias.count() == 0 ? nullptr : bias.data(),
+       y.dtype()},
+      y.data());
+}
+
+}  // namespace cuqat

@@ -1,0 +1,49 @@
+// Products of codes, from their definition.
+#include <cstdint>
+
+#include "reference/number.hpp"
+#include "reference/operations.hpp"
+#include "reference/scales.hpp"
+
+namespace cuqat::reference {
+
+void int8_gemm(const detail::Int8Product& product, std::int32_t* result) {
+  const GemmShape& shape = product.shape;
+  for (std::int64_t i = 0; i < shape.m; ++i) {
+    for (std::int64_t j = 0; j < shape.n; ++j) {
+      std::int32_t sum = 0;
+      for (std::int64_t k = 0; k < shape.k; ++k) {
+        sum += product.x[i * shape.k + k] * product.w[j * shape.k + k];
+      }
+      result[i * shape.n + j] = sum;
+    }
+  }
+}
+
+void int8_linear(const detail::Int8Linear& linear, void* y) {
+  const GemmShape& shape = linear.product.shape;
+  in_compute_type(linear.dtype, [&](auto zero) {
+    using C = decltype(zero);
+    const auto scale_of = [](const detail::RowScales& scales, std::int64_t row) {
+      const std::int64_t at = scales.one_for_each_row ? row : 0;
+      return ScaleOf<C>{static_cast<const C*>(scales.scale)[at], scales.zero_point[at]};
+    };
+    for (std::int64_t i = 0; i < shape.m; ++i) {
+      const ScaleOf<C> x = scale_of(linear.x, i);
+      for (std::int64_t j = 0; j < shape.n; ++j) {
+        const ScaleOf<C> w = scale_of(linear.w, j);
+        std::int64_t sum = 0;
+        for (std::int64_t k = 0; k < shape.k; ++k) {
+          sum += (std::int64_t{linear.product.x[i * shape.k + k]} - x.zero_point) *
+                 (std::int64_t{linear.product.w[j * shape.k + k]} - w.zero_point);
+        }
+        const C scale = x.scale * w.scale;
+        C value = scale * static_cast<C>(sum);
+        if (linear.bias != nullptr) value += static_cast<const C*>(linear.bias)[j];
+        store(linear.dtype, y, i * shape.n + j, value);
+      }
+    }
+  });
+}
+
+}  // namespace cuqat::reference
