@@ -21,9 +21,9 @@ while [ $# -gt 0 ]; do
 done
 
 scripts/setup.sh g++ cmake ninja-build python3 libcli11-dev libfmt-dev nlohmann-json3-dev \
-  libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev libboost-context-dev
+  libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev libboost-context-dev libdnnl-dev
 
-programs="fake_quant_bench histogram_bench percentile_bench calibration_bench"
+programs="fake_quant_bench histogram_bench percentile_bench calibration_bench gemm_bench"
 cmake --preset cpu > /dev/null
 # shellcheck disable=SC2086
 cmake --build --preset cpu --target $programs

@@ -64,8 +64,9 @@ if [ -z "$folder" ] || [ -n "$build_only" ]; then
   scripts/setup.sh g++ cmake ninja-build git python3 libgtest-dev libgmock-dev librapidcheck-dev \
     libbenchmark-dev libboost-context-dev nlohmann-json3-dev
   # shellcheck disable=SC2086  # nothing or two words
-  cmake --preset cuda -B "$build" ${archs:+-D CMAKE_CUDA_ARCHITECTURES="$archs"} -D CUQAT_BUILD_CLI=OFF -D CUQAT_ONEDNN=OFF \
-    -D CUQAT_BUILD_BENCH=ON ${build_only:+-D CMAKE_CUDA_FLAGS=--compress-mode=size} >/dev/null
+  cmake --preset cuda -B "$build" ${archs:+-D CMAKE_CUDA_ARCHITECTURES="$archs"} \
+    -D CUQAT_BUILD_CLI=OFF -D CUQAT_ONEDNN=OFF -D CUQAT_BUILD_BENCH=ON \
+    ${build_only:+-D CMAKE_CUDA_FLAGS=--compress-mode=size} >/dev/null
   # shellcheck disable=SC2086  # a list of words
   cmake --build "$build" --target $tests gpu_bench gpu_info
   git describe --always --dirty --exclude '*' --abbrev=40 >"$build/commit" 2>/dev/null ||

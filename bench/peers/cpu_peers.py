@@ -80,6 +80,13 @@ def torch_rows(torch, x):
     yield "18 key histogram f32 normal", x.nbytes, lambda: torch.histc(tensor, 2048)
     yield "18 percentile f32 99.99", x.nbytes, lambda: torch.kthvalue(tensor, int(0.9999 * x.size))
     yield "18 percentile f32 99.99 (sort)", x.nbytes, lambda: torch.sort(tensor)
+    m, n, k = 512, 1024, 1024
+    codes = torch.randint(-128, 128, (m, k), dtype=torch.int8)
+    weights = torch.randint(-128, 128, (n, k), dtype=torch.int8).t()
+    moved = m * k + n * k + 4 * m * n
+    # The product alone, also beside the layer.
+    for row in "20 int8 product 512x1024x1024", "20 int8 linear 512x1024x1024, f32":
+        yield row, moved, lambda: torch._int_mm(codes, weights)
 
 
 def onnxruntime_rows(ort, x):
