@@ -1,5 +1,5 @@
-// Products of codes, as layers take them: x [m, k] is a batch of rows, w [n, k] a weight with a row
-// for each output.
+// Products of matrices: of codes, as inference takes them (x [m, k] is a batch of rows, w [n, k] a
+// weight with a row for each output), and of real numbers, as training does.
 #pragma once
 
 #include <cstdint>
@@ -50,5 +50,25 @@ void int8_linear(std::span<const std::uint8_t> x, const QuantParams& x_params,
                  std::span<const std::uint8_t> w, const QuantParams& w_params,
                  const GemmShape& shape, ConstTensorView bias, TensorView y,
                  const HostOptions& options = {});
+
+/// How an operand is taken.
+enum class Transpose : std::uint8_t { kNo, kYes };
+
+/// y = op(a) op(b): with op(a) [m, k] and op(b) [k, n], of which a is [k, m] where it is
+/// transposed, b [n, k]. Of a linear layer y = x w^T, dx = dy w and dw = dy^T x. Shape:  a, b and y
+/// of rank 2; a and b of one dtype, y of that or, if it is not f64, of f32. Any
+///         extent may be 0.
+/// Values: of f64: products added in the order of k, from +0, each step rounded. Of all others:
+/// sums
+///         in f32, in an order of the backend's own, then rounded to y's type.
+/// Order:  as int8_gemm. Takes memory for f32 numbers of what has 16 bits, and for a transpose of
+///         what is f64 or not multiplied by oneDNN.
+/// Agrees: of f64 bit for bit on every backend. Of all others each backend is within
+///         (k + 2) 2^-24 sum |a| |b| of the exact product, apart from the rounding to 16 bits; the
+///         same bits in every run with as many threads.
+/// @throws InvalidArgument for shapes and dtypes that do not fit together, and y in memory of a or
+///         b.
+void gemm(ConstTensorView a, Transpose of_a, ConstTensorView b, Transpose of_b, TensorView y,
+          const HostOptions& options = {});
 
 }  // namespace cuqat

@@ -53,7 +53,8 @@ void product_error(const Kernels& kernels, const detail::ProductError& products,
         for (std::int64_t begin = 0; begin < products.outputs; begin += kTileOutputs) {
           const std::int64_t outputs = std::min(kTileOutputs, products.outputs - begin);
           const auto multiply = [&](const double* x, const double* w, double* y) {
-            kernels.product_tile({x + first * products.inputs, last - first, products.inputs,
+            kernels.product_tile(DType::kF64,
+                                 {x + first * products.inputs, last - first, products.inputs,
                                   w + begin, products.outputs, outputs},
                                  y);
           };

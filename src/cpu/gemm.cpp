@@ -1,213 +1,174 @@
-// Products of int8 codes: by oneDNN where the machine multiplies int8 exactly (it has VNNI), by the
-// loops elsewhere. Older machines have only instructions that saturate sums of two products.
+// Products of matrices of real numbers: of f32 by oneDNN, of f64, and where there is no oneDNN, by
+// the loops.
 #include <algorithm>
 #include <cstddef>
-#include <new>
+#include <cstdint>
+#include <cstring>
 #include <type_traits>
 #include <vector>
 
+#include "cpu/onednn.hpp"
 #include "cpu/operations.hpp"
 #include "cpu/parallel.hpp"
-
-#if defined(CUQAT_HAS_ONEDNN)
-#include <dnnl.h>
-#include <omp.h>
-#endif
+#include "cpu/scale_layout.hpp"
+#include "cuqat/scalar/element.hpp"
 
 namespace cuqat::cpu {
 namespace {
 
-/// Sums that are held at once: some rows of outputs, which stay in the caches.
-constexpr std::int64_t kSumsAtOnce = std::int64_t{1} << 18;
-/// Rows that a thread makes outputs of, or products.
+/// Rows that a thread multiplies.
 constexpr std::int64_t kRowsOfAThread = 8;
 
-/// [rows, n] = x [rows, k] w [n, k]^T, with rows that lie `stride` codes apart.
-struct Block {
-  const std::int8_t* x;
-  const std::int8_t* w;
-  std::int64_t rows;
-  std::int64_t n;
-  std::int64_t k;
-  std::int64_t stride;
-};
-
 #if defined(CUQAT_HAS_ONEDNN)
-bool multiplies_exactly() {
-  static const bool kHasVnni = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_vnni) ==
-                               dnnl_cpu_isa_avx512_core_vnni;
-  return kHasVnni;
+void multiply_by_onednn(const detail::RealProduct& product, float* y) {
+  const ThreadsOfOneDnn threads(product.num_threads);
+  const auto& [m, n, k] = product.shape;
+  check_onednn(dnnl_sgemm(product.a_transposed ? 'T' : 'N', product.b_transposed ? 'T' : 'N', m, n,
+                          k, 1.0f, static_cast<const float*>(product.a),
+                          product.a_transposed ? m : k, static_cast<const float*>(product.b),
+                          product.b_transposed ? k : n, 0.0f, y, n));
+}
+#endif
+
+template <typename C>
+bool is_aligned(const void* data) {
+  return reinterpret_cast<std::uintptr_t>(data) % alignof(C) == 0;
 }
 
-/// The threads that oneDNN takes: of this thread's parallel regions, until the end of the scope.
-class ThreadsOfOneDnn {
+template <typename C, typename T>
+void widen(const void* from, C* to, std::int64_t count, int num_threads) {
+  for_each_chunk(count, kChunk, num_threads, [=](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      T value;
+      std::memcpy(&value, element(dtype_of<T>, from, i), sizeof(T));
+      to[i] = static_cast<C>(scalar::load_compute(value));
+    }
+  });
+}
+
+template <typename C, typename T>
+void narrow(const C* from, void* to, std::int64_t count, int num_threads) {
+  for_each_chunk(count, kChunk, num_threads, [=](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      const T value = scalar::store_compute<T>(static_cast<scalar::ComputeType<T>>(from[i]));
+      std::memcpy(element(dtype_of<T>, to, i), &value, sizeof(T));
+    }
+  });
+}
+
+/// The elements of an operand as numbers of the type C: themselves, or a copy of what is narrower
+/// or not aligned.
+template <typename C>
+class Operand {
  public:
-  explicit ThreadsOfOneDnn(int count) : before_(omp_get_max_threads()) {
-    omp_set_num_threads(count);
+  Operand(DType dtype, const void* data, std::int64_t count, int num_threads)
+      : data_(static_cast<const C*>(data)) {
+    if (dtype == dtype_of<C> && is_aligned<C>(data)) return;
+    copy_.resize(static_cast<std::size_t>(count));
+    data_ = copy_.data();
+    if (dtype == dtype_of<C>) {
+      widen<C, C>(data, copy_.data(), count, num_threads);
+    } else if (dtype == DType::kBF16) {
+      widen<C, bfloat16>(data, copy_.data(), count, num_threads);
+    } else {
+      widen<C, float16>(data, copy_.data(), count, num_threads);
+    }
   }
-  ~ThreadsOfOneDnn() { omp_set_num_threads(before_); }
-  ThreadsOfOneDnn(const ThreadsOfOneDnn&) = delete;
-  ThreadsOfOneDnn& operator=(const ThreadsOfOneDnn&) = delete;
+  Operand(const Operand&) = delete;
+  Operand& operator=(const Operand&) = delete;
+
+  [[nodiscard]] const C* data() const noexcept { return data_; }
 
  private:
-  int before_;
+  const C* data_;
+  std::vector<C> copy_;
 };
 
-void multiply_by_onednn(const Block& block, int num_threads, std::int32_t* sums) {
-  const ThreadsOfOneDnn threads(num_threads);
-  const std::int32_t no_offset = 0;
-  const dnnl_status_t status =
-      dnnl_gemm_s8s8s32('N', 'T', 'F', block.rows, block.n, block.k, 1.0f, block.x, block.stride, 0,
-                        block.w, block.stride, 0, 0.0f, sums, block.n, &no_offset);
-  if (status != dnnl_success) throw std::bad_alloc();  // arguments are right: there is no memory
-}
-#endif
-
-/// k is at most kMaxInt32Depth.
-void multiply(const Kernels& kernels, const Block& block, int num_threads, std::int32_t* sums) {
-  if (block.rows == 0 || block.n == 0) return;
-  if (block.k == 0) {
-    std::fill_n(sums, block.rows * block.n, 0);
-    return;
-  }
-#if defined(CUQAT_HAS_ONEDNN)
-  if (&kernels == &v4::kernels() && multiplies_exactly()) {
-    return multiply_by_onednn(block, num_threads, sums);
-  }
-#endif
-  for_each_chunk(
-      block.rows, kRowsOfAThread, num_threads, [&](std::int64_t first, std::int64_t last) {
-        for (std::int64_t i = first; i < last; ++i) {
-          for (std::int64_t j = 0; j < block.n; ++j) {
-            sums[i * block.n + j] =
-                kernels.int8_dot(block.x + i * block.stride, block.w + j * block.stride, block.k);
-          }
-        }
-      });
-}
-
-/// Sums over any k, in chunks that int32 holds.
-void multiply_deep(const Kernels& kernels, const Block& block, int num_threads,
-                   std::vector<std::int32_t>& part, std::int64_t* sums) {
-  std::fill_n(sums, block.rows * block.n, 0);
-  for (std::int64_t first = 0; first < block.k; first += kMaxInt32Depth) {
-    Block chunk = block;
-    chunk.x += first;
-    chunk.w += first;
-    chunk.k = std::min(kMaxInt32Depth, block.k - first);
-    multiply(kernels, chunk, num_threads, part.data());
-    for (std::int64_t i = 0; i < block.rows * block.n; ++i) {
-      sums[i] += part[static_cast<std::size_t>(i)];
-    }
-  }
-}
-
-double scale_of_row(DType dtype, const detail::RowScales& scales, std::int64_t row) {
-  const std::int64_t at = scales.one_for_each_row ? row : 0;
-  return dtype == DType::kF64 ? static_cast<const double*>(scales.scale)[at]
-                              : static_cast<const float*>(scales.scale)[at];
-}
-
-std::int32_t zero_point_of_row(const detail::RowScales& scales, std::int64_t row) {
-  return scales.zero_point[scales.one_for_each_row ? row : 0];
-}
-
-/// Every sum of (x - zx) (w - zw), of codes and zero points of 8 bits, fits into int32.
-bool fits_into_int32(const detail::Int8Linear& linear) {
-  const GemmShape& shape = linear.product.shape;
-  const auto are_codes = [](const detail::RowScales& scales, std::int64_t rows) {
-    const std::int32_t* const begin = scales.zero_point;
-    return std::all_of(begin, begin + (scales.one_for_each_row ? rows : 1),
-                       [](std::int32_t z) { return z >= -128 && z <= 127; });
-  };
-  return shape.k <= kMaxInt32Depth / 4 && are_codes(linear.x, shape.m) &&
-         are_codes(linear.w, shape.n);
-}
-
-bool has_zero_points(const detail::RowScales& scales, std::int64_t rows) {
-  const std::int32_t* const begin = scales.zero_point;
-  return std::any_of(begin, begin + (scales.one_for_each_row ? rows : 1),
-                     [](std::int32_t z) { return z != 0; });
-}
-
-/// k * zw - sum of w for each output: what zx is multiplied with.
-template <typename Sum>
-std::vector<Sum> w_terms(const Kernels& kernels, const detail::Int8Linear& linear) {
-  const GemmShape& shape = linear.product.shape;
-  std::vector<Sum> terms(static_cast<std::size_t>(shape.n));
-  if (!has_zero_points(linear.x, shape.m)) return terms;
-  for_each_chunk(shape.n, kRowsOfAThread, linear.product.num_threads,
-                 [&](std::int64_t first, std::int64_t last) {
-                   for (std::int64_t j = first; j < last; ++j) {
-                     const std::int64_t sum =
-                         kernels.int8_sum(linear.product.w + j * shape.k, shape.k);
-                     terms[static_cast<std::size_t>(j)] =
-                         static_cast<Sum>(shape.k * zero_point_of_row(linear.w, j) - sum);
-                   }
-                 });
-  return terms;
-}
-
-/// `Sum`: int32 where it holds every sum of (x - zx) (w - zw).
-template <typename Sum>
-void linear_in(const Kernels& kernels, const detail::Int8Linear& linear, void* y) {
-  constexpr bool kNarrow = std::is_same_v<Sum, std::int32_t>;
-  const detail::Int8Product& product = linear.product;
-  const GemmShape& shape = product.shape;
-  const std::vector<Sum> terms = w_terms<Sum>(kernels, linear);
-  const bool needs_x_sums = has_zero_points(linear.w, shape.n);
-  const std::int64_t rows_at_once = std::clamp<std::int64_t>(kSumsAtOnce / shape.n, 1, shape.m);
-  std::vector<Sum> sums(static_cast<std::size_t>(rows_at_once * shape.n));
-  std::vector<std::int32_t> part(kNarrow ? 0 : sums.size());
-  const auto y_bytes = static_cast<std::int64_t>(dtype_bytes(linear.dtype));
-
-  for (std::int64_t begin = 0; begin < shape.m; begin += rows_at_once) {
-    const std::int64_t rows = std::min(rows_at_once, shape.m - begin);
-    const Block block{product.x + begin * shape.k, product.w, rows, shape.n, shape.k, shape.k};
-    if constexpr (kNarrow) {
-      multiply(kernels, block, product.num_threads, sums.data());
-    } else {
-      multiply_deep(kernels, block, product.num_threads, part, sums.data());
-    }
-    const auto write_rows = [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t i = first; i < last; ++i) {
-        const std::int64_t row = begin + i;
-        const std::int64_t x_sum =
-            needs_x_sums ? kernels.int8_sum(product.x + row * shape.k, shape.k) : 0;
-        const Int8Outputs outputs{shape.n,
-                                  kNarrow,
-                                  sums.data() + i * shape.n,
-                                  terms.data(),
-                                  linear.w.zero_point,
-                                  linear.w.scale,
-                                  linear.bias,
-                                  linear.w.one_for_each_row,
-                                  zero_point_of_row(linear.x, row),
-                                  x_sum,
-                                  scale_of_row(linear.dtype, linear.x, row)};
-        kernels.int8_outputs(linear.dtype, outputs,
-                             static_cast<char*>(y) + row * shape.n * y_bytes);
+/// [rows, columns] as [columns, rows].
+template <typename C>
+std::vector<C> transposed(const void* matrix, std::int64_t rows, std::int64_t columns,
+                          int num_threads) {
+  std::vector<C> result(static_cast<std::size_t>(rows * columns));
+  for_each_chunk(columns, kRowsOfAThread, num_threads, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t row = 0; row < rows; ++row) {
+      for (std::int64_t column = first; column < last; ++column) {
+        result[static_cast<std::size_t>(column * rows + row)] =
+            static_cast<const C*>(matrix)[row * columns + column];
       }
-    };
-    for_each_chunk(rows, kRowsOfAThread, product.num_threads, write_rows);
+    }
+  });
+  return result;
+}
+
+/// By the loops: products added in the order of k.
+template <typename C>
+void multiply_by_loops(const Kernels& kernels, const detail::RealProduct& product, C* y) {
+  constexpr std::int64_t kTileOutputs = 2048 / sizeof(C);  // whose sums stay in the first cache
+  const GemmShape& shape = product.shape;
+  const int threads = product.num_threads;
+  std::vector<C> a_rows;
+  std::vector<C> b_rows;
+  if (product.a_transposed) a_rows = transposed<C>(product.a, shape.k, shape.m, threads);
+  if (product.b_transposed) b_rows = transposed<C>(product.b, shape.n, shape.k, threads);
+  const C* const a = product.a_transposed ? a_rows.data() : static_cast<const C*>(product.a);
+  const C* const b = product.b_transposed ? b_rows.data() : static_cast<const C*>(product.b);
+  for_each_chunk(shape.m, kRowsOfAThread, threads, [&](std::int64_t first, std::int64_t last) {
+    C sums[kRowsOfAThread * kTileOutputs];
+    for (std::int64_t begin = 0; begin < shape.n; begin += kTileOutputs) {
+      const std::int64_t outputs = std::min(kTileOutputs, shape.n - begin);
+      kernels.product_tile(
+          dtype_of<C>, {a + first * shape.k, last - first, shape.k, b + begin, shape.n, outputs},
+          sums);
+      for (std::int64_t row = first; row < last; ++row) {
+        std::copy_n(sums + (row - first) * outputs, outputs, y + row * shape.n + begin);
+      }
+    }
+  });
+}
+
+/// a, b and y are aligned and of the type C.
+template <typename C>
+void multiply_aligned(const Kernels& kernels, const detail::RealProduct& product, C* y) {
+  if (product.shape.m == 0 || product.shape.n == 0) return;
+#if defined(CUQAT_HAS_ONEDNN)
+  if constexpr (std::is_same_v<C, float>) {
+    if (are_best(kernels) && product.shape.k != 0) return multiply_by_onednn(product, y);
+  }
+#endif
+  multiply_by_loops<C>(kernels, product, y);
+}
+
+template <typename C>
+void multiply_real(const Kernels& kernels, const detail::RealProduct& product, void* y) {
+  const GemmShape& shape = product.shape;
+  const int threads = product.num_threads;
+  const std::int64_t outputs = shape.m * shape.n;
+  const Operand<C> a(product.dtype, product.a, shape.m * shape.k, threads);
+  const Operand<C> b(product.dtype, product.b, shape.k * shape.n, threads);
+  detail::RealProduct aligned = product;
+  aligned.a = a.data();
+  aligned.b = b.data();
+  if (product.y_dtype == dtype_of<C> && is_aligned<C>(y)) {
+    return multiply_aligned<C>(kernels, aligned, static_cast<C*>(y));
+  }
+  std::vector<C> sums(static_cast<std::size_t>(outputs));
+  multiply_aligned<C>(kernels, aligned, sums.data());
+  if (product.y_dtype == dtype_of<C>) {
+    narrow<C, C>(sums.data(), y, outputs, threads);
+  } else if (product.y_dtype == DType::kBF16) {
+    narrow<C, bfloat16>(sums.data(), y, outputs, threads);
+  } else {
+    narrow<C, float16>(sums.data(), y, outputs, threads);
   }
 }
 
 }  // namespace
 
-void int8_gemm(const Kernels& kernels, const detail::Int8Product& product, std::int32_t* result) {
-  const GemmShape& shape = product.shape;
-  multiply(kernels, {product.x, product.w, shape.m, shape.n, shape.k, shape.k}, product.num_threads,
-           result);
-}
-
-void int8_linear(const Kernels& kernels, const detail::Int8Linear& linear, void* y) {
-  const GemmShape& shape = linear.product.shape;
-  if (shape.m == 0 || shape.n == 0) return;
-  if (fits_into_int32(linear)) {
-    linear_in<std::int32_t>(kernels, linear, y);
+void gemm(const Kernels& kernels, const detail::RealProduct& product, void* y) {
+  if (product.dtype == DType::kF64) {
+    multiply_real<double>(kernels, product, y);
   } else {
-    linear_in<std::int64_t>(kernels, linear, y);
+    multiply_real<float>(kernels, product, y);
   }
 }
 

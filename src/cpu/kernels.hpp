@@ -115,12 +115,12 @@ struct PrefixMatch {
 };
 
 /// A product of some rows of x, [rows, inputs], and of some columns of a matrix whose rows are
-/// `w_stride` long.
+/// `w_stride` long. All are f32, or all f64.
 struct ProductTile {
-  const double* x;
+  const void* x;
   std::int64_t rows;
   std::int64_t inputs;
-  const double* w;
+  const void* w;
   std::int64_t w_stride;
   std::int64_t outputs;
 };
@@ -190,8 +190,8 @@ struct Kernels {
   /// y = x / scale or x * scale.
   void (*scale_elements)(DType, const TileScale&, const void* x, void* y, std::int64_t n,
                          bool divides);
-  /// y of [rows, outputs] becomes the product, the inputs added one after the other.
-  void (*product_tile)(const ProductTile&, double* y);
+  /// y of [rows, outputs] becomes the product, the inputs added one after the other. f32 or f64.
+  void (*product_tile)(DType, const ProductTile&, void* y);
   /// Of at most kMaxInt32Depth codes.
   std::int32_t (*int8_dot)(const std::int8_t* x, const std::int8_t* w, std::int64_t n);
   std::int64_t (*int8_sum)(const std::int8_t* codes, std::int64_t n);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "host/arguments.hpp"
+#include "host/enumerators.hpp"
 
 namespace cuqat {
 namespace {
@@ -71,6 +72,12 @@ void check_zero_points(const QuantParams& x, const QuantParams& w, std::int64_t 
                 "less: zero points nearer to 0, or a smaller k");
 }
 
+void check_matrix(std::string_view name, ConstTensorView view) {
+  detail::check_view(name, view);
+  if (view.shape().rank() == 2) return;
+  throw_invalid(std::string(name) + ".shape()", text(view.shape()), "of rank 2");
+}
+
 detail::RowScales row_scales(const detail::ScaledTensor& tensor) {
   return {tensor.scale, tensor.zero_point, has_scale_of_each_row(tensor.granularity)};
 }
@@ -131,6 +138,38 @@ void int8_linear(std::span<const std::uint8_t> x, const QuantParams& x_params,
        row_scales(of_w.tensor()),
        bias.count() == 0 ? nullptr : bias.data(),
        y.dtype()},
+      y.data());
+}
+
+void gemm(ConstTensorView a, Transpose of_a, ConstTensorView b, Transpose of_b, TensorView y,
+          const HostOptions& options) {
+  detail::check_enumerator("of_a", of_a, Transpose::kYes);
+  detail::check_enumerator("of_b", of_b, Transpose::kYes);
+  const int threads = num_threads(options);
+  check_matrix("a", a);
+  check_matrix("b", b);
+  check_matrix("y", y);
+  const std::string of_dtype(to_string(a.dtype()));
+  if (b.dtype() != a.dtype()) throw_invalid("b.dtype()", to_string(b.dtype()), "a's, " + of_dtype);
+  const bool is_wider = a.dtype() != DType::kF64 && y.dtype() == DType::kF32;
+  if (y.dtype() != a.dtype() && !is_wider) {
+    throw_invalid("y.dtype()", to_string(y.dtype()),
+                  "a's, " + of_dtype + ", or F32 where that is wider");
+  }
+  const bool a_transposed = of_a == Transpose::kYes;
+  const bool b_transposed = of_b == Transpose::kYes;
+  const GemmShape shape{a.shape()[a_transposed ? 1 : 0], b.shape()[b_transposed ? 0 : 1],
+                        a.shape()[a_transposed ? 0 : 1]};
+  const std::int64_t depth_of_b = b.shape()[b_transposed ? 1 : 0];
+  if (depth_of_b != shape.k) {
+    throw_invalid("the summed extent of b", text(depth_of_b), "that of a, " + text(shape.k));
+  }
+  const Shape outputs{shape.m, shape.n};
+  if (y.shape() != outputs) throw_invalid("y.shape()", text(y.shape()), "[m, n], " + text(outputs));
+  detail::check_disjoint({"y", y}, {"a", a});
+  detail::check_disjoint({"y", y}, {"b", b});
+  options.backend.operations().gemm(
+      {a.data(), a_transposed, b.data(), b_transposed, shape, a.dtype(), y.dtype(), threads},
       y.data());
 }
 

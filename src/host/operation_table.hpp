@@ -64,6 +64,18 @@ struct Int8Linear {
   DType dtype;       ///< Of y.
 };
 
+/// y = op(a) op(b).
+struct RealProduct {
+  const void* a;
+  bool a_transposed;
+  const void* b;
+  bool b_transposed;
+  GemmShape shape;
+  DType dtype;    ///< Of a and b.
+  DType y_dtype;  ///< f64 with f64 alone.
+  int num_threads;
+};
+
 struct OperationTable {
   const char* name;
   const char* instruction_set;
@@ -103,6 +115,7 @@ struct OperationTable {
   void (*int8_gemm)(const Int8Product&, std::int32_t* product);
   /// Sums of (x - zx) (w - zw) stay within int64.
   void (*int8_linear)(const Int8Linear&, void* y);
+  void (*gemm)(const RealProduct&, void* y);
 };
 
 }  // namespace cuqat::detail

@@ -39,11 +39,29 @@ void int8_linear(const detail::Int8Linear& linear, void* y) {
         }
         const C scale = x.scale * w.scale;
         C value = scale * static_cast<C>(sum);
-        if (linear.bias != nullptr) value += static_cast<const C*>(linear.bias)[j];
+        if (linear.bias != nullptr) value += static_cast<C>(load(dtype_of<C>, linear.bias, j));
         store(linear.dtype, y, i * shape.n + j, value);
       }
     }
   });
+}
+
+/// In f64, which rounds the products of f32 numbers not at all.
+void gemm(const detail::RealProduct& product, void* y) {
+  const GemmShape& shape = product.shape;
+  for (std::int64_t i = 0; i < shape.m; ++i) {
+    for (std::int64_t j = 0; j < shape.n; ++j) {
+      double sum = 0.0;
+      for (std::int64_t k = 0; k < shape.k; ++k) {
+        const std::int64_t in_a = product.a_transposed ? k * shape.m + i : i * shape.k + k;
+        const std::int64_t in_b = product.b_transposed ? j * shape.k + k : k * shape.n + j;
+        sum += load(product.dtype, product.a, in_a) * load(product.dtype, product.b, in_b);
+      }
+      in_compute_type(product.dtype, [&](auto zero) {
+        store(product.y_dtype, y, i * shape.n + j, static_cast<decltype(zero)>(sum));
+      });
+    }
+  }
 }
 
 }  // namespace cuqat::reference

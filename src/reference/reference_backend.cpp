@@ -22,7 +22,8 @@ const detail::OperationTable& operations() noexcept {
                                                  scale_elements,
                                                  product_error,
                                                  int8_gemm,
-                                                 int8_linear};
+                                                 int8_linear,
+                                                 gemm};
   return kTable;
 }
 

@@ -43,7 +43,7 @@ void count_matching(std::size_t element_bytes, const PrefixMatch& match, const v
 
 void scale_elements(DType dtype, const TileScale& scale, const void* x, void* y, std::int64_t n,
                     bool divides);
-void product_tile(const ProductTile& tile, double* y);
+void product_tile(DType dtype, const ProductTile& tile, void* y);
 std::int32_t int8_dot(const std::int8_t* x, const std::int8_t* w, std::int64_t n);
 std::int64_t int8_sum(const std::int8_t* codes, std::int64_t n);
 void int8_outputs(DType dtype, const Int8Outputs& outputs, void* y);

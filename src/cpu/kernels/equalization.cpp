@@ -19,6 +19,21 @@ void scale_loop(const Scales<scalar::ComputeType<T>, kPerElement> scales, const 
   }
 }
 
+template <typename C>
+void product_loop(const ProductTile& tile, C* y) {
+  const auto* const x = static_cast<const C*>(tile.x);
+  for (std::int64_t i = 0; i < tile.rows * tile.outputs; ++i) y[i] = C{0};
+  for (std::int64_t j = 0; j < tile.inputs; ++j) {
+    const C* const w = static_cast<const C*>(tile.w) + j * tile.w_stride;
+    for (std::int64_t row = 0; row < tile.rows; ++row) {
+      const C factor = x[row * tile.inputs + j];
+      C* const sums = y + row * tile.outputs;
+      CUQAT_INDEPENDENT
+      for (std::int64_t i = 0; i < tile.outputs; ++i) sums[i] += factor * w[i];
+    }
+  }
+}
+
 }  // namespace
 
 void scale_elements(DType dtype, const TileScale& scale, const void* x, void* y, std::int64_t n,
@@ -35,16 +50,11 @@ void scale_elements(DType dtype, const TileScale& scale, const void* x, void* y,
   });
 }
 
-void product_tile(const ProductTile& tile, double* y) {
-  for (std::int64_t i = 0; i < tile.rows * tile.outputs; ++i) y[i] = 0.0;
-  for (std::int64_t j = 0; j < tile.inputs; ++j) {
-    const double* const w = tile.w + j * tile.w_stride;
-    for (std::int64_t row = 0; row < tile.rows; ++row) {
-      const double x = tile.x[row * tile.inputs + j];
-      double* const sums = y + row * tile.outputs;
-      CUQAT_INDEPENDENT
-      for (std::int64_t i = 0; i < tile.outputs; ++i) sums[i] += x * w[i];
-    }
+void product_tile(DType dtype, const ProductTile& tile, void* y) {
+  if (dtype == DType::kF64) {
+    product_loop<double>(tile, static_cast<double*>(y));
+  } else {
+    product_loop<float>(tile, static_cast<float*>(y));
   }
 }
 

@@ -19,7 +19,7 @@ void outputs_loop(const Int8Outputs& outputs, void* y) {
   const auto x_sum = static_cast<Wrapping>(outputs.x_sum);
   const auto* const sums = static_cast<const Sum*>(outputs.sums);
   const auto* const w_term = static_cast<const Sum*>(outputs.w_term);
-  const auto* const bias = static_cast<const C*>(outputs.bias);
+  const void* const bias = outputs.bias;  // at any address
   const auto* const w_scale = static_cast<const C*>(outputs.w_scale);
   const std::int32_t* const w_zero_point = outputs.w_zero_point;
   const C first_scale = x_scale * w_scale[0];
@@ -41,7 +41,7 @@ void outputs_loop(const Int8Outputs& outputs, void* y) {
   }
   CUQAT_INDEPENDENT
   for (std::int64_t i = 0; i < n; ++i) {
-    store<T>(y, i, scalar::store_compute<T>(value(i) + bias[i]));
+    store<T>(y, i, scalar::store_compute<T>(value(i) + load<C>(bias, i)));
   }
 }
 
