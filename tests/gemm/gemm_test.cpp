@@ -15,6 +15,7 @@
 #include "host/expect_invalid.hpp"
 #include "support/elements.hpp"
 #include "support/random.hpp"
+#include "support/sanitizer.hpp"
 
 namespace cuqat::test {
 namespace {
@@ -111,6 +112,7 @@ class Gemm : public testing::TestWithParam<std::tuple<DType, DType>> {
 TEST_P(Gemm, IsTheProductForEveryTransposeAndShape) {
   for (const std::int64_t m : {0, 1, 7, 9, 65}) {
     for (const std::int64_t n : {0, 1, 17, 300}) {
+      if (kSanitized && n == 300 && m != 9) continue;
       for (const std::int64_t k : {0, 1, 33, 127}) {
         for (const bool a_transposed : {false, true}) {
           for (const bool b_transposed : {false, true}) {
