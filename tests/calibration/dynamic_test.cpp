@@ -35,7 +35,7 @@ std::size_t scale_index(const Shape& shape, const Granularity& granularity, std:
       return static_cast<std::size_t>(i / inner % shape[axis]);
     }
     case Granularity::Kind::kGroup: {
-      const std::int64_t groups = (last + granularity.group_size - 1) / granularity.group_size;
+      const std::int64_t groups = (last - 1) / granularity.group_size + 1;
       return static_cast<std::size_t>(i / last * groups + i % last / granularity.group_size);
     }
   }

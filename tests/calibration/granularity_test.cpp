@@ -21,7 +21,7 @@ std::vector<std::size_t> scale_indices(const Shape& shape, const Granularity& gr
     std::int64_t index = 0;
     if (granularity.kind == Granularity::Kind::kChannel) index = i / after_axis % shape[axis];
     if (granularity.kind == Granularity::Kind::kGroup) {
-      const std::int64_t groups = (row + granularity.group_size - 1) / granularity.group_size;
+      const std::int64_t groups = (row - 1) / granularity.group_size + 1;
       index = i / row * groups + i % row / granularity.group_size;
     }
     result.push_back(static_cast<std::size_t>(index));

@@ -17,8 +17,10 @@ constexpr std::int64_t kElements = std::int64_t{1} << 25;
 
 class Memory : public ProgramTest {
  protected:
-  /// 128 MiB of different f32 numbers in [1, 2) and [-2, -1), of this shape.
-  std::string write_numbers(const std::string& shape) {
+  enum class Numbers { kNearOne, kOfEveryMagnitude };
+
+  /// 128 MiB of different finite f32 numbers of this shape: in [1, 2) and [-2, -1), or any.
+  std::string write_numbers(const std::string& shape, Numbers numbers) {
     const std::string header = R"({"x":{"dtype":"F32","shape":)" + shape +
                                R"(,"data_offsets":[0,)" + std::to_string(4 * kElements) + "]}}";
     const std::string file = path("x.safetensors");
@@ -30,7 +32,12 @@ class Memory : public ProgramTest {
     std::vector<std::uint32_t> block(std::size_t{1} << 20);
     for (std::int64_t done = 0; done < kElements; done += std::int64_t{1} << 20) {
       for (std::uint32_t& word : block) {
-        word = (static_cast<std::uint32_t>(random() >> 32) & 0x807f'ffffu) | 0x3f80'0000u;
+        word = static_cast<std::uint32_t>(random() >> 32);
+        if (numbers == Numbers::kNearOne) {
+          word = (word & 0x807f'ffffu) | 0x3f80'0000u;
+        } else if ((word & 0x7f80'0000u) == 0x7f80'0000u) {
+          word &= 0xbfff'ffffu;  // no infinity or NaN
+        }
       }
       out.write(reinterpret_cast<const char*>(block.data()),
                 static_cast<std::streamsize>(block.size() * sizeof(std::uint32_t)));
@@ -47,6 +54,7 @@ TEST_F(Memory, StaysWithin64MiBBeyondTheMapping) {
   struct Run {
     const char* shape;
     std::vector<std::string> options;
+    Numbers numbers = Numbers::kNearOne;
   };
   const Run runs[] = {
       {"[33554432]", {}},
@@ -55,10 +63,13 @@ TEST_F(Memory, StaysWithin64MiBBeyondTheMapping) {
       {"[16777216,2]", {"--granularity", "channel:1", "--method", "percentile,mse"}},
       {"[4194304,8]", {"--granularity", "channel:1", "--method", "minmax,mse"}},
       {"[4,8388608]", {"--granularity", "group:4194304", "--method", "percentile"}},
-      {"[4194304,8]", {"--granularity", "channel:1", "--method", "minmax", "--state"}}};
+      {"[4194304,8]", {"--granularity", "channel:1", "--method", "minmax", "--state"}},
+      // Histograms of others grow with the range that they see (pytorch #122659, #123309).
+      {"[33554432]", {}, Numbers::kOfEveryMagnitude},
+      {"[33554432]", {"--method", "minmax,mse", "--state"}, Numbers::kOfEveryMagnitude}};
   for (const Run& one : runs) {
-    std::vector<std::string> arguments = {"calibrate", write_numbers(one.shape), "--quiet",
-                                          "--threads", "2"};
+    std::vector<std::string> arguments = {"calibrate", write_numbers(one.shape, one.numbers),
+                                          "--quiet", "--threads", "2"};
     arguments.insert(arguments.end(), one.options.begin(), one.options.end());
     if (one.options.size() > 0 && one.options.back() == "--state") {
       arguments.push_back(path("state"));
