@@ -41,13 +41,12 @@ TEST_P(SharedMemory, OfThisSizeIsEnoughToCountKeys) {
     accumulate_key_histogram({x.data(), dtype, shape}, std::span<std::uint64_t, kNumKeys>(expected),
                              {Backend::named("reference"), 1});
     const DeviceMemory device_x(x);
-    const DeviceMemory counts(kNumKeys * sizeof(std::uint64_t));
+    const DeviceMemory counts{std::vector<std::uint64_t>(kNumKeys)};
     const DeviceMemory y(x.size());
     const DeviceMemory scale(std::vector<float>{0.02f});
     DeviceQuantParams params;
     params.scale = {scale.as<void>(), DType::kF32, Shape{1}};
     DeviceCalibrationCollector collector(dtype, context);
-    ASSERT_EQ(cudaMemset(counts.as<void>(), 0, counts.size_bytes()), cudaSuccess);
     accumulate_key_histogram({device_x.as<void>(), dtype, shape}, counts.span<std::uint64_t>(),
                              context, stream);
     collector.observe_and_fake_quantize({device_x.as<void>(), dtype, shape}, params,
