@@ -209,9 +209,7 @@ CalibrationResult calibrate_layer(std::span<const ConstDeviceTensorView> layer_o
   calibration::check(method);
   const DType dtype = layer_outputs.empty() ? DType::kBF16 : layer_outputs.front().dtype();
   if (dtype == DType::kF32) return calibrate_f32(layer_outputs, method, context, stream);
-  if (dtype == DType::kF64) {
-    detail::throw_invalid("layer_outputs[0].dtype()", to_string(dtype), "F32, F16 or BF16");
-  }
+  detail::check_calibrated_dtype("layer_outputs[0].dtype()", dtype);
   DeviceCalibrationCollector collector(dtype, context);
   for (const ConstDeviceTensorView& batch : layer_outputs) {
     collector.observe(batch, context, stream);

@@ -61,6 +61,12 @@ void check_view(std::string_view name, ConstTensorView view) {
   }
 }
 
+void check_matrix(std::string_view name, ConstTensorView view) {
+  check_view(name, view);
+  if (view.shape().rank() == 2) return;
+  throw_invalid(std::string(name) + ".shape()", text(view.shape()), "of rank 2");
+}
+
 void check_alike(std::string_view name, ConstTensorView view, std::string_view other_name,
                  ConstTensorView other) {
   const std::string of_other = " of " + std::string(other_name);

@@ -35,6 +35,9 @@ constexpr DType compute_type(DType dtype) noexcept {
 /// Memory, and elements that can exist in memory.
 void check_view(std::string_view name, ConstTensorView view);
 
+/// A view of rank 2.
+void check_matrix(std::string_view name, ConstTensorView view);
+
 /// A view that must be like another one.
 void check_alike(std::string_view name, ConstTensorView view, std::string_view other_name,
                  ConstTensorView other);

@@ -32,15 +32,9 @@ void scale_channels(ConstTensorView x, int axis, std::span<const double> factors
   options.backend.operations().scale_elements(arguments.tensor(), x.data(), y.data(), divides);
 }
 
-void check_matrix(std::string_view name, ConstTensorView view) {
-  detail::check_view(name, view);
-  if (view.shape().rank() == 2) return;
-  detail::throw_invalid(std::string(name) + ".shape()", detail::text(view.shape()), "of rank 2");
-}
-
 void check_shape(std::string_view name, ConstTensorView view, const Shape& expected,
                  std::string_view whose) {
-  check_matrix(name, view);
+  detail::check_matrix(name, view);
   if (view.shape() == expected) return;
   detail::throw_invalid(std::string(name) + ".shape()", detail::text(view.shape()),
                         detail::text(expected) + ", " + std::string(whose));
@@ -114,8 +108,8 @@ void multiply_channels(ConstTensorView x, int axis, std::span<const double> fact
 
 double output_error(ConstTensorView x, ConstTensorView w, ConstTensorView xq, ConstTensorView wq,
                     const HostOptions& options) {
-  check_matrix("x", x);
-  check_matrix("w", w);
+  detail::check_matrix("x", x);
+  detail::check_matrix("w", w);
   check_shape("xq", xq, x.shape(), "as x");
   check_shape("wq", wq, w.shape(), "as w");
   check_shape("w", w, {w.shape()[0], x.shape()[1]}, "as many inputs as x");

@@ -72,12 +72,6 @@ void check_zero_points(const QuantParams& x, const QuantParams& w, std::int64_t 
                 "less: zero points nearer to 0, or a smaller k");
 }
 
-void check_matrix(std::string_view name, ConstTensorView view) {
-  detail::check_view(name, view);
-  if (view.shape().rank() == 2) return;
-  throw_invalid(std::string(name) + ".shape()", text(view.shape()), "of rank 2");
-}
-
 detail::RowScales row_scales(const detail::ScaledTensor& tensor) {
   return {tensor.scale, tensor.zero_point, has_scale_of_each_row(tensor.granularity)};
 }
@@ -146,9 +140,9 @@ void gemm(ConstTensorView a, Transpose of_a, ConstTensorView b, Transpose of_b, 
   detail::check_enumerator("of_a", of_a, Transpose::kYes);
   detail::check_enumerator("of_b", of_b, Transpose::kYes);
   const int threads = num_threads(options);
-  check_matrix("a", a);
-  check_matrix("b", b);
-  check_matrix("y", y);
+  detail::check_matrix("a", a);
+  detail::check_matrix("b", b);
+  detail::check_matrix("y", y);
   const std::string of_dtype(to_string(a.dtype()));
   if (b.dtype() != a.dtype()) throw_invalid("b.dtype()", to_string(b.dtype()), "a's, " + of_dtype);
   const bool is_wider = a.dtype() != DType::kF64 && y.dtype() == DType::kF32;

@@ -18,6 +18,11 @@ constexpr std::size_t kLargestWrite = std::size_t{1} << 30;
 constexpr int kMaxTemporaryNames = 1000;
 constexpr const char* kOpenFiles = "/proc/self/fd";
 
+std::filesystem::path folder_of(const std::string& path) {
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  return folder.empty() ? "." : folder;
+}
+
 }  // namespace
 
 AtomicFile::AtomicFile(const std::string& path) : path_(path), target_path_(path) {
@@ -63,7 +68,7 @@ AtomicFile::~AtomicFile() { discard(); }
 
 template <typename Create>
 void AtomicFile::take_name(const Create& create) {
-  const std::filesystem::path directory = std::filesystem::path(target_path_).parent_path();
+  const std::filesystem::path directory = folder_of(target_path_);
   const std::string stem = ".cuqat-" + std::to_string(getpid()) + "-";
   for (int i = 0; i < kMaxTemporaryNames; ++i) {
     std::string name = (directory / (stem + std::to_string(i) + ".tmp")).string();
@@ -73,16 +78,13 @@ void AtomicFile::take_name(const Create& create) {
     }
     if (errno != EEXIST) break;
   }
-  fail("cannot create a file in " +
-       in_quotes(directory.empty() ? std::string(".") : directory.string()));
+  fail("cannot create a file in " + in_quotes(directory.string()));
 }
 
 void AtomicFile::create_temporary() {
-  const std::string directory = std::filesystem::path(target_path_).parent_path().string();
   // It gets its name through /proc.
   if (access(kOpenFiles, X_OK) == 0) {
-    descriptor_ =
-        open(directory.empty() ? "." : directory.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+    descriptor_ = open(folder_of(target_path_).c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
     is_unnamed_ = descriptor_ >= 0;
     if (is_unnamed_) return;
   }

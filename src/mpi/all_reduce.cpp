@@ -78,11 +78,14 @@ Bytes message(std::byte what, const Text& content) {
 Bytes reduce_to_first(const CalibrationCollector& collector, MPI_Comm communicator) {
   const int rank = mpi::rank_of(communicator);
   const int size = mpi::size_of(communicator);
+  const auto failure = [rank](const std::string& what) {
+    return message(kIsFailure, "rank " + std::to_string(rank) + what);
+  };
   Bytes sum;
   try {
     sum = message(kIsState, collector.save());
   } catch (const std::exception& error) {
-    sum = message(kIsFailure, "rank " + std::to_string(rank) + ": " + error.what());
+    sum = failure(std::string(": ") + error.what());
   }
   for (int step = 1; step < size; step *= 2) {
     if (rank % (2 * step) != 0) {
@@ -94,7 +97,7 @@ Bytes reduce_to_first(const CalibrationCollector& collector, MPI_Comm communicat
     std::optional<Bytes> received = mpi::receive(rank + step, communicator);
     if (sum.front() == kIsFailure) continue;
     if (!received) {
-      sum = message(kIsFailure, "rank " + std::to_string(rank) + " ran out of memory");
+      sum = failure(" ran out of memory");
       continue;
     }
     const Bytes part = std::move(*received);
@@ -107,7 +110,7 @@ Bytes reduce_to_first(const CalibrationCollector& collector, MPI_Comm communicat
       merged.merge(CalibrationCollector::load(std::span(part).subspan(1)));
       sum = message(kIsState, merged.save());
     } catch (const std::exception& error) {
-      sum = message(kIsFailure, "rank " + std::to_string(rank) + ": " + error.what());
+      sum = failure(std::string(": ") + error.what());
     }
   }
   return sum;

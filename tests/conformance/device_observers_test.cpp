@@ -188,6 +188,18 @@ TEST(DeviceObservers, RangesHaveTheScalesOfTheHost) {
   EXPECT_EQ(device_fault(), "");
 }
 
+/// Runs update(the statistics of the step's batch, in device memory) in an order of the step's;
+/// gives them.
+template <typename Update>
+std::vector<Statistics> observe_batch(const Variant& variant, int step, int first_order,
+                                      const Update& update) {
+  set_device_order((first_order + step) % num_device_orders());
+  std::vector<Statistics> statistics = batch(step, variant.n, variant.dtype);
+  const DeviceMemory device(statistics);
+  run_on_device([&] { update(span_of<const Statistics>(device)); });
+  return statistics;
+}
+
 void expect_moving_averages(const Variant& variant, double momentum, int first_order,
                             int num_steps) {
   std::vector<MovingAverageMinMax> host(variant.n, MovingAverageMinMax(momentum));
@@ -195,13 +207,10 @@ void expect_moving_averages(const Variant& variant, double momentum, int first_o
   const DeviceMemory state{std::vector<MovingAverageState>(variant.n)};
   const Scales scales(variant.dtype, variant.n);
   for (int step = 0; step < num_steps; ++step) {
-    set_device_order((first_order + step) % num_device_orders());
-    const std::vector<Statistics> statistics = batch(step, variant.n, variant.dtype);
-    const DeviceMemory device(statistics);
-    run_on_device([&] {
-      update_moving_average(span_of<const Statistics>(device), momentum,
-                            span_of<MovingAverageState>(state), variant.rule.quantizer,
-                            variant.rule.symmetric, scales.view(), context(), stream());
+    const auto statistics = observe_batch(variant, step, first_order, [&](const auto& device) {
+      update_moving_average(device, momentum, span_of<MovingAverageState>(state),
+                            variant.rule.quantizer, variant.rule.symmetric, scales.view(),
+                            context(), stream());
     });
     const auto found = state.content<MovingAverageState>();
     std::vector<Range> ranges;
@@ -245,12 +254,8 @@ void expect_amax_histories(const Variant& variant, std::int64_t length, int marg
   const DeviceMemory steps_done{std::vector<std::int64_t>(variant.n)};
   const Scales scales(variant.dtype, variant.n);
   for (int step = 0; step < num_steps; ++step) {
-    set_device_order((first_order + step) % num_device_orders());
-    const std::vector<Statistics> statistics = batch(step, variant.n, variant.dtype);
-    const DeviceMemory device(statistics);
-    run_on_device([&] {
-      update_amax_history(span_of<const Statistics>(device),
-                          {span_of<double>(history), span_of<std::int64_t>(steps_done)},
+    const auto statistics = observe_batch(variant, step, first_order, [&](const auto& device) {
+      update_amax_history(device, {span_of<double>(history), span_of<std::int64_t>(steps_done)},
                           variant.rule.quantizer, margin, scales.view(), context(), stream());
     });
     const std::vector<double> scale = scales.scale();
