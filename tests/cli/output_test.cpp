@@ -79,7 +79,7 @@ TEST_F(OutputOfProgram, AFullDeviceIsAnError) {
   EXPECT_TRUE(is_one_error(json.err, "/dev/full: cannot write"));
 }
 
-TEST_F(OutputOfProgram, BeingKilledLeavesTheOldOutputWhole) {
+TEST_F(OutputOfProgram, BeingKilledLeavesTheOldOutputOrTheNewWhole) {
   write_safetensors_file(path("big.safetensors"),
                          {f32_tensor("x", {500, 1000}, activations(500'000, 4)),
                           f32_tensor("y", {500, 1000}, activations(500'000, 5))});
@@ -98,7 +98,9 @@ TEST_F(OutputOfProgram, BeingKilledLeavesTheOldOutputWhole) {
     kill(process, SIGKILL);
     if (wait_for(process) == 0) break;
     ++killed;
-    EXPECT_EQ(read_file(path("j")), "old") << "after " << milliseconds << " ms";
+    const std::string left = read_file(path("j"));
+    if (left == whole) break;  // killed on its way out, the work done
+    EXPECT_TRUE(left == "old") << "after " << milliseconds << " ms: " << left.size() << " bytes";
   }
   EXPECT_GT(killed, 0);
   const int unnamed = open(path("").c_str(), O_WRONLY | O_TMPFILE, 0600);
