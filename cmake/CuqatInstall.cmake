@@ -12,7 +12,7 @@ endif()
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/cuqat)
 install(EXPORT cuqat_targets NAMESPACE cuqat:: DESTINATION ${package_dir} FILE cuqat-targets.cmake)
 # Each component has a file of its own: what it needs is not asked of those who do without it.
-foreach(component mpi nccl)
+foreach(component files mpi nccl)
   if(TARGET cuqat_${component})
     install(TARGETS cuqat_${component} EXPORT cuqat_${component}_targets
             ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}

@@ -11,6 +11,7 @@
 #include "cuqat/format.hpp"
 #include "cuqat/gemm.hpp"
 #include "cuqat/histogram.hpp"
+#include "cuqat/layer.hpp"
 #include "cuqat/percentile.hpp"
 #include "cuqat/quant_params.hpp"
 #include "cuqat/statistics.hpp"

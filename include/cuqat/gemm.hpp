@@ -51,6 +51,24 @@ void int8_linear(std::span<const std::uint8_t> x, const QuantParams& x_params,
                  const GemmShape& shape, ConstTensorView bias, TensorView y,
                  const HostOptions& options = {});
 
+/// y = dequantize(x) dequantize(w)^T + bias of FP8 codes, as inference runs it:
+///   y[i, j] = (sx[i] * sw[j]) * t[i, j] + bias[j],
+///   t[i, j] = sum over k of decode(x[i, k]) decode(w[j, k]),
+/// t in f32, in an order of the backend's own (of E4M3 its products are exact); then, each rounded
+/// once, in f32: sx * sw, its product with t, the sum with the bias; then y's type.
+/// Shape:  x m * k codes of E4M3 or E5M2, w n * k codes of E4M3 or E5M2. Params, bias and y as
+///         int8_linear, but y is not f64.
+/// Values: a NaN or an infinity among the codes gives those that arithmetic gives.
+/// Order:  as int8_gemm. Takes memory for w as f32 and for up to 2^18 numbers of x and of t, or
+///         for one row of each.
+/// Agrees: t within (k + 2) 2^-24 sum |x| |w| of the exact sum; the same bits in every run with as
+///         many threads.
+/// @throws InvalidArgument as int8_linear, and for integers.
+void fp8_linear(std::span<const std::uint8_t> x, const QuantParams& x_params,
+                std::span<const std::uint8_t> w, const QuantParams& w_params,
+                const GemmShape& shape, ConstTensorView bias, TensorView y,
+                const HostOptions& options = {});
+
 /// How an operand is taken.
 enum class Transpose : std::uint8_t { kNo, kYes };
 
@@ -70,5 +88,12 @@ enum class Transpose : std::uint8_t { kNo, kYes };
 ///         b.
 void gemm(ConstTensorView a, Transpose of_a, ConstTensorView b, Transpose of_b, TensorView y,
           const HostOptions& options = {});
+
+/// y = x w^T + bias, of real numbers: gemm(x, kNo, w, kYes, y), whose sums begin with the bias.
+/// Shape:  x [m, k], w [n, k] and y [m, n] as gemm; bias of n numbers of the compute type, or
+/// empty. Order, Agrees: as gemm, the bias being one product more.
+/// @throws InvalidArgument as gemm, and for a bias that does not fit.
+void linear(ConstTensorView x, ConstTensorView w, ConstTensorView bias, TensorView y,
+            const HostOptions& options = {});
 
 }  // namespace cuqat

@@ -6,10 +6,10 @@
 
 #include "cli/commands.hpp"
 #include "cli/input.hpp"
-#include "cli/names.hpp"
 #include "cli/results.hpp"
 #include "cli/state_file.hpp"
 #include "io/error.hpp"
+#include "io/names.hpp"
 
 namespace cuqat::cli {
 namespace {
@@ -39,10 +39,10 @@ ExitCode calibrate_states(const CalibrateSettings& settings, const Ranks& ranks)
   for (const std::string& name : names) {
     const CalibrationCollector collector = states.load(name);
     if (collector.granularity() != granularity) {
-      throw io::FileError(
-          first_file,
-          fmt::format("tensor {} was observed with granularity {}; asked is {}",
-                      io::in_quotes(name), to_text(collector.granularity()), to_text(granularity)));
+      throw io::FileError(first_file,
+                          fmt::format("tensor {} was observed with granularity {}; asked is {}",
+                                      io::in_quotes(name), io::to_text(collector.granularity()),
+                                      io::to_text(granularity)));
     }
     TensorReport report;
     report.name = name;

@@ -11,7 +11,6 @@
 #include "cli/commands.hpp"
 #include "cli/cuda_collector.hpp"
 #include "cli/input.hpp"
-#include "cli/names.hpp"
 #include "cli/output.hpp"
 #include "cli/progress.hpp"
 #include "cli/rank_plan.hpp"
@@ -19,6 +18,7 @@
 #include "cli/results.hpp"
 #include "cli/state_file.hpp"
 #include "io/error.hpp"
+#include "io/names.hpp"
 
 namespace cuqat::cli {
 namespace {
@@ -33,7 +33,7 @@ void check_one_piece(const InputFiles& files, const InputTensor& tensor,
       fmt::format("tensor {} is also in {}; {} counts along the first axis, so it needs the tensor "
                   "in one file",
                   io::in_quotes(tensor.name), files.file_name(tensor.batches.front()),
-                  to_text(granularity)));
+                  io::to_text(granularity)));
 }
 
 /// Ranks share the cores of their machine, unless told otherwise.

@@ -11,10 +11,10 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/commands.hpp"
-#include "cli/names.hpp"
 #include "cli/output.hpp"
 #include "cuqat/version.hpp"
 #include "io/error.hpp"
+#include "io/names.hpp"
 
 namespace cuqat::cli {
 namespace {
@@ -49,7 +49,7 @@ std::vector<CalibMethod> parse_methods(const std::string& text) {
   }
   std::vector<CalibMethod> methods;
   for (const std::string& word : CLI::detail::split(text, ',')) {
-    const auto method = parse_method(word);
+    const auto method = io::parse_method(word);
     if (!method) refuse("--method", word, "all, minmax, percentile, entropy, mse or sqnr");
     if (std::ranges::find(methods, *method) == methods.end()) methods.push_back(*method);
   }
@@ -60,7 +60,7 @@ std::vector<double> parse_percentiles(const Words& words) {
   if (words.empty()) return {CalibrationOptions{}.percentile};
   std::vector<double> percentiles;
   for (const std::string& word : words) {
-    const auto number = parse_number(word);
+    const auto number = io::parse_number(word);
     if (!number || *number < 0.0 || *number > 100.0) {
       refuse("--percentile", word, "a number in [0, 100]");
     }
@@ -74,9 +74,9 @@ std::vector<double> parse_percentiles(const Words& words) {
 CalibrationOptions common_options(const CalibrateWords& words) {
   CalibrationOptions options;
   // CLI11 has let only known words pass.
-  options.format = *parse_format(words.format);
-  options.rounding = *parse_rounding(words.rounding);
-  options.dialect = *parse_dialect(words.dialect);
+  options.format = *io::parse_format(words.format);
+  options.rounding = *io::parse_rounding(words.rounding);
+  options.dialect = *io::parse_dialect(words.dialect);
   options.symmetric = !words.affine;
   if (!is_integer(options.format)) {
     if (words.affine) {
@@ -134,7 +134,7 @@ void check_inputs(const CalibrateSettings& settings) {
   if (settings.state_path && settings.granularity &&
       settings.granularity->kind == Granularity::Kind::kGroup) {
     throw UsageError("--state: saved statistics know tensors and channels, not " +
-                     to_text(*settings.granularity));
+                     io::to_text(*settings.granularity));
   }
 }
 
@@ -148,13 +148,13 @@ ExitCode run_calibrate(CalibrateWords& words, const Ranks& ranks) {
   CalibrateSettings& settings = words.settings;
   resolve_methods(words, settings);
   if (!words.granularity.empty()) {
-    settings.granularity = parse_granularity(words.granularity);
+    settings.granularity = io::parse_granularity(words.granularity);
     if (!settings.granularity) {
       refuse("--granularity", words.granularity, "tensor, channel:AXIS or group:N with N above 0");
     }
   }
   if (!words.min_sqnr.empty()) {
-    settings.min_sqnr_db = parse_number(words.min_sqnr);
+    settings.min_sqnr_db = io::parse_number(words.min_sqnr);
     if (!settings.min_sqnr_db) refuse("--min-sqnr", words.min_sqnr, "a finite number");
   }
   check_outputs(words);

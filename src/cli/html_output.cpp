@@ -8,9 +8,9 @@
 
 #include <fmt/format.h>
 
-#include "cli/names.hpp"
 #include "cli/text.hpp"
 #include "cuqat/version.hpp"
+#include "io/names.hpp"
 
 namespace cuqat::cli {
 namespace {
@@ -125,7 +125,7 @@ CalibrationHtml::CalibrationHtml(Output& output, const CalibrationOptions& commo
   output_.write(kHead);
   output_.write(fmt::format("<h1>Calibration to {}</h1>\n<p>{}, {}, rounding {}; cuqat {}</p>\n",
                             to_string(common.format), common.symmetric ? "symmetric" : "affine",
-                            to_text(granularity), to_string(common.rounding),
+                            io::to_text(granularity), to_string(common.rounding),
                             CUQAT_VERSION_STRING));
 }
 

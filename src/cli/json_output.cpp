@@ -9,9 +9,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "cli/names.hpp"
 #include "cli/text.hpp"
 #include "cuqat/version.hpp"
+#include "io/names.hpp"
 
 namespace cuqat::cli {
 namespace {
@@ -49,7 +49,7 @@ CalibrationJson::CalibrationJson(Output& output, const CalibrationOptions& commo
   output_.write(fmt::format(
       "{{\"cuqat\": \"{}\", \"format\": \"{}\", \"symmetric\": {}, \"granularity\": \"{}\", "
       "\"rounding\": \"{}\",\n \"tensors\": [",
-      CUQAT_VERSION_STRING, to_string(common.format), common.symmetric, to_text(granularity),
+      CUQAT_VERSION_STRING, to_string(common.format), common.symmetric, io::to_text(granularity),
       to_string(common.rounding)));
 }
 

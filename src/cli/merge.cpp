@@ -5,10 +5,10 @@
 #include <fmt/format.h>
 
 #include "cli/commands.hpp"
-#include "cli/names.hpp"
 #include "cli/output.hpp"
 #include "cli/state_file.hpp"
 #include "io/error.hpp"
+#include "io/names.hpp"
 
 namespace cuqat::cli {
 
@@ -22,10 +22,10 @@ ExitCode merge_states(const MergeSettings& settings) {
     const CalibrationCollector sum = states.load(name);
     // One calibration has one granularity: such a file could not be answered from.
     if (granularity && *granularity != sum.granularity()) {
-      throw io::FileError(
-          settings.states.front(),
-          fmt::format("tensor {} was observed with granularity {}; others with {}",
-                      io::in_quotes(name), to_text(sum.granularity()), to_text(*granularity)));
+      throw io::FileError(settings.states.front(),
+                          fmt::format("tensor {} was observed with granularity {}; others with {}",
+                                      io::in_quotes(name), io::to_text(sum.granularity()),
+                                      io::to_text(*granularity)));
     }
     granularity = sum.granularity();
     writer.add(name, sum.save());

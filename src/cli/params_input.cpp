@@ -10,9 +10,9 @@
 
 #include "cli/error.hpp"
 #include "cli/json_fields.hpp"
-#include "cli/names.hpp"
 #include "cli/report.hpp"
 #include "io/json_input.hpp"
+#include "io/names.hpp"
 
 namespace cuqat::cli {
 namespace {
@@ -21,9 +21,10 @@ CommonParams read_common(const JsonFields& fields) {
   CommonParams common;
   common.symmetric = fields.boolean("symmetric");
   common.granularity =
-      fields.word("granularity", parse_granularity, "tensor, channel:AXIS or group:N");
-  common.quantizer.format = fields.word("format", parse_format, "int8, int4, e4m3 or e5m2");
-  common.quantizer.rounding = fields.word("rounding", parse_rounding, "nearest-even or original");
+      fields.word("granularity", io::parse_granularity, "tensor, channel:AXIS or group:N");
+  common.quantizer.format = fields.word("format", io::parse_format, "int8, int4, e4m3 or e5m2");
+  common.quantizer.rounding =
+      fields.word("rounding", io::parse_rounding, "nearest-even or original");
   const bool is_fp8 = !is_integer(common.quantizer.format);
   if (is_fp8 && !common.symmetric) fields.fail("\"symmetric\" is false; FP8 formats need true");
   if (is_fp8 && common.quantizer.rounding != Rounding::kNearestEven) {
@@ -35,7 +36,8 @@ CommonParams read_common(const JsonFields& fields) {
 
 NamedParams read_result(const JsonFields& fields, const CommonParams& common) {
   CalibrationOptions options;
-  options.method = fields.word("method", parse_method, "minmax, percentile, entropy, mse or sqnr");
+  options.method =
+      fields.word("method", io::parse_method, "minmax, percentile, entropy, mse or sqnr");
   if (options.method == CalibMethod::kPercentile) options.percentile = fields.number("percentile");
   NamedParams result{std::string(to_string(options.method)), result_label(options), {}};
   result.params.quantizer = common.quantizer;
@@ -72,7 +74,7 @@ TensorParams read_tensor(const nlohmann::json& json, const std::string& file,
   const JsonFields fields(json, file, place);
   TensorParams tensor{fields.text("name"), DType::kF32, {}};
   const std::string named_place = "tensor " + io::in_quotes(tensor.name);
-  tensor.dtype = fields.word("dtype", parse_dtype, "F64, F32, F16 or BF16");
+  tensor.dtype = fields.word("dtype", io::parse_dtype, "F64, F32, F16 or BF16");
   const nlohmann::json& results = fields.array("results");
   if (results.empty()) fields.fail("\"results\" is empty");
   for (std::size_t i = 0; i < results.size(); ++i) {

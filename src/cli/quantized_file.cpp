@@ -7,10 +7,10 @@
 #include <fmt/format.h>
 
 #include "cli/json_fields.hpp"
-#include "cli/names.hpp"
 #include "cli/text.hpp"
 #include "cuqat/version.hpp"
 #include "io/json_input.hpp"
+#include "io/names.hpp"
 
 namespace cuqat::cli {
 namespace {
@@ -99,7 +99,7 @@ std::map<std::string, std::string> quantized_metadata(const CommonParams& common
   }
   return {{"cuqat", CUQAT_VERSION_STRING},
           {"format", std::string(to_string(common.quantizer.format))},
-          {"granularity", to_text(common.granularity)},
+          {"granularity", io::to_text(common.granularity)},
           {"rounding", std::string(to_string(common.quantizer.rounding))},
           {"symmetric", common.symmetric ? "true" : "false"},
           {"tensors", originals.dump()}};
@@ -109,9 +109,9 @@ QuantizedFile read_quantized_metadata(const io::SafetensorsFile& file) {
   QuantizedFile result;
   static_cast<void>(metadata_value(file, "cuqat"));
   CommonParams& common = result.common;
-  common.quantizer.format = metadata_word(file, "format", parse_format);
-  common.granularity = metadata_word(file, "granularity", parse_granularity);
-  common.quantizer.rounding = metadata_word(file, "rounding", parse_rounding);
+  common.quantizer.format = metadata_word(file, "format", io::parse_format);
+  common.granularity = metadata_word(file, "granularity", io::parse_granularity);
+  common.quantizer.rounding = metadata_word(file, "rounding", io::parse_rounding);
   common.symmetric = metadata_word(file, "symmetric", parse_boolean);
   common.quantizer.narrow_range = common.symmetric && is_integer(common.quantizer.format);
   const std::string place = "metadata \"tensors\"";
@@ -122,7 +122,7 @@ QuantizedFile read_quantized_metadata(const io::SafetensorsFile& file) {
   }
   for (const auto& [name, json] : originals.items()) {
     const JsonFields fields(json, file.display_name(), place + ", " + io::in_quotes(name));
-    const DType dtype = fields.word("dtype", parse_dtype, "F64, F32, F16 or BF16");
+    const DType dtype = fields.word("dtype", io::parse_dtype, "F64, F32, F16 or BF16");
     const std::vector<std::int64_t> extents =
         fields.integers("shape", 0, std::numeric_limits<std::int64_t>::max());
     try {

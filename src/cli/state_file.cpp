@@ -7,9 +7,9 @@
 
 #include <fmt/format.h>
 
-#include "cli/names.hpp"
 #include "cli/text.hpp"
 #include "io/error.hpp"
+#include "io/names.hpp"
 
 namespace cuqat::cli {
 namespace {
@@ -155,7 +155,7 @@ CalibrationCollector StateFiles::load(const std::string& name) const {
       }
       if (counts_first_axis(collector)) {
         throw InvalidArgument(fmt::format("{} counts along the first axis, which batches extend",
-                                          to_text(collector.granularity())));
+                                          io::to_text(collector.granularity())));
       }
       sum->merge(collector);
     } catch (const Error& error) {

@@ -53,6 +53,7 @@ void product_error(const Kernels& kernels, const detail::ProductError& products,
         for (std::int64_t begin = 0; begin < products.outputs; begin += kTileOutputs) {
           const std::int64_t outputs = std::min(kTileOutputs, products.outputs - begin);
           const auto multiply = [&](const double* x, const double* w, double* y) {
+            std::fill_n(y, (last - first) * outputs, 0.0);
             kernels.product_tile(DType::kF64,
                                  {x + first * products.inputs, last - first, products.inputs,
                                   w + begin, products.outputs, outputs},

@@ -20,13 +20,15 @@ namespace {
 constexpr std::int64_t kRowsOfAThread = 8;
 
 #if defined(CUQAT_HAS_ONEDNN)
+/// y holds the bias in each row, where there is one.
 void multiply_by_onednn(const detail::RealProduct& product, float* y) {
   const ThreadsOfOneDnn threads(product.num_threads);
   const auto& [m, n, k] = product.shape;
+  const float share_of_y = product.bias != nullptr ? 1.0f : 0.0f;
   check_onednn(dnnl_sgemm(product.a_transposed ? 'T' : 'N', product.b_transposed ? 'T' : 'N', m, n,
                           k, 1.0f, static_cast<const float*>(product.a),
                           product.a_transposed ? m : k, static_cast<const float*>(product.b),
-                          product.b_transposed ? k : n, 0.0f, y, n));
+                          product.b_transposed ? k : n, share_of_y, y, n));
 }
 #endif
 
@@ -100,6 +102,18 @@ std::vector<C> transposed(const void* matrix, std::int64_t rows, std::int64_t co
   return result;
 }
 
+/// Rows of what the sums begin with.
+template <typename C>
+void fill_rows(const void* bias, std::int64_t rows, std::int64_t columns, C* y) {
+  for (std::int64_t row = 0; row < rows; ++row) {
+    if (bias == nullptr) {
+      std::fill_n(y + row * columns, columns, C{0});
+    } else {
+      std::copy_n(static_cast<const C*>(bias), columns, y + row * columns);
+    }
+  }
+}
+
 /// By the loops: products added in the order of k.
 template <typename C>
 void multiply_by_loops(const Kernels& kernels, const detail::RealProduct& product, C* y) {
@@ -116,6 +130,9 @@ void multiply_by_loops(const Kernels& kernels, const detail::RealProduct& produc
     C sums[kRowsOfAThread * kTileOutputs];
     for (std::int64_t begin = 0; begin < shape.n; begin += kTileOutputs) {
       const std::int64_t outputs = std::min(kTileOutputs, shape.n - begin);
+      const C* const bias =
+          product.bias == nullptr ? nullptr : static_cast<const C*>(product.bias) + begin;
+      fill_rows(bias, last - first, outputs, sums);
       kernels.product_tile(
           dtype_of<C>, {a + first * shape.k, last - first, shape.k, b + begin, shape.n, outputs},
           sums);
@@ -126,13 +143,16 @@ void multiply_by_loops(const Kernels& kernels, const detail::RealProduct& produc
   });
 }
 
-/// a, b and y are aligned and of the type C.
+/// a, b, the bias and y are aligned and of the type C.
 template <typename C>
 void multiply_aligned(const Kernels& kernels, const detail::RealProduct& product, C* y) {
   if (product.shape.m == 0 || product.shape.n == 0) return;
 #if defined(CUQAT_HAS_ONEDNN)
   if constexpr (std::is_same_v<C, float>) {
-    if (are_best(kernels) && product.shape.k != 0) return multiply_by_onednn(product, y);
+    if (are_best(kernels) && product.shape.k != 0) {
+      if (product.bias != nullptr) fill_rows(product.bias, product.shape.m, product.shape.n, y);
+      return multiply_by_onednn(product, y);
+    }
   }
 #endif
   multiply_by_loops<C>(kernels, product, y);
@@ -145,7 +165,9 @@ void multiply_real(const Kernels& kernels, const detail::RealProduct& product, v
   const std::int64_t outputs = shape.m * shape.n;
   const Operand<C> a(product.dtype, product.a, shape.m * shape.k, threads);
   const Operand<C> b(product.dtype, product.b, shape.k * shape.n, threads);
+  const Operand<C> bias(dtype_of<C>, product.bias, product.bias == nullptr ? 0 : shape.n, threads);
   detail::RealProduct aligned = product;
+  aligned.bias = bias.data();
   aligned.a = a.data();
   aligned.b = b.data();
   if (product.y_dtype == dtype_of<C> && is_aligned<C>(y)) {

@@ -190,7 +190,7 @@ struct Kernels {
   /// y = x / scale or x * scale.
   void (*scale_elements)(DType, const TileScale&, const void* x, void* y, std::int64_t n,
                          bool divides);
-  /// y of [rows, outputs] becomes the product, the inputs added one after the other. f32 or f64.
+  /// Adds the product to y of [rows, outputs], one input after the other. f32 or f64.
   void (*product_tile)(DType, const ProductTile&, void* y);
   /// Of at most kMaxInt32Depth codes.
   std::int32_t (*int8_dot)(const std::int8_t* x, const std::int8_t* w, std::int64_t n);

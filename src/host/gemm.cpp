@@ -19,12 +19,12 @@ const std::int8_t* as_int8(std::span<const std::uint8_t> codes) {
 
 /// An operand's codes as a tensor, whose elements are as wide as y's: only its shape is looked at.
 detail::ScaledArguments check_operand(std::string_view name, std::span<const std::uint8_t> codes,
-                                      const QuantParams& params, const Shape& shape, DType dtype,
-                                      const HostOptions& options) {
+                                      const QuantParams& params, bool of_integers,
+                                      const Shape& shape, DType dtype, const HostOptions& options) {
   const std::string of_params = std::string(name) + "_params";
-  if (!is_integer(params.quantizer.format)) {
+  if (is_integer(params.quantizer.format) != of_integers) {
     throw_invalid(of_params + ".quantizer.format", to_string(params.quantizer.format),
-                  "int8 or int4");
+                  of_integers ? "int8 or int4" : "e4m3 or e5m2");
   }
   detail::check_size(name, codes.size(), static_cast<std::size_t>(shape.count()),
                      "one code for each element");
@@ -76,6 +76,100 @@ detail::RowScales row_scales(const detail::ScaledTensor& tensor) {
   return {tensor.scale, tensor.zero_point, has_scale_of_each_row(tensor.granularity)};
 }
 
+/// One number for each output in the compute type of y, or none.
+void check_bias(ConstTensorView bias, std::int64_t n, ConstTensorView y) {
+  if (bias.count() == 0) return;
+  detail::check_view("bias", bias);
+  const DType compute = detail::compute_type(y.dtype());
+  if (bias.dtype() != compute) {
+    throw_invalid("bias.dtype()", to_string(bias.dtype()),
+                  std::string(to_string(compute)) + ", the compute type of y");
+  }
+  detail::check_size("bias", static_cast<std::size_t>(bias.count()), static_cast<std::size_t>(n),
+                     "one for each output, or none");
+  detail::check_disjoint({"y", y}, {"bias", bias});
+}
+
+/// What a linear layer of codes takes, checked.
+class LinearArguments {
+ public:
+  LinearArguments(std::span<const std::uint8_t> x, const QuantParams& x_params,
+                  std::span<const std::uint8_t> w, const QuantParams& w_params, bool of_integers,
+                  const GemmShape& shape, ConstTensorView bias, ConstTensorView y,
+                  const HostOptions& options)
+      : compute_(check_outputs(shape, y)),
+        x_(check_operand("x", x, x_params, of_integers, {shape.m, shape.k}, compute_, options)),
+        w_(check_operand("w", w, w_params, of_integers, {shape.n, shape.k}, compute_, options)) {
+    check_granularity("x_params", x_.tensor(), shape.k, true);
+    check_granularity("w_params", w_.tensor(), shape.k, false);
+    check_bias(bias, shape.n, y);
+    detail::check_disjoint({"y", y}, {"x", x});
+    detail::check_disjoint({"y", y}, {"w", w});
+  }
+
+  [[nodiscard]] detail::RowScales x() const { return row_scales(x_.tensor()); }
+  [[nodiscard]] detail::RowScales w() const { return row_scales(w_.tensor()); }
+  [[nodiscard]] int num_threads() const noexcept { return x_.tensor().num_threads; }
+
+ private:
+  /// The compute type of y.
+  static DType check_outputs(const GemmShape& shape, ConstTensorView y) {
+    check_shape(shape);
+    detail::check_view("y", y);
+    const Shape outputs{shape.m, shape.n};
+    if (y.shape() != outputs) {
+      throw_invalid("y.shape()", text(y.shape()), "[m, n], " + text(outputs));
+    }
+    return detail::compute_type(y.dtype());
+  }
+
+  DType compute_;
+  detail::ScaledArguments x_;
+  detail::ScaledArguments w_;
+};
+
+struct NamedMatrix {
+  std::string name;
+  ConstTensorView view;
+};
+
+void multiply(const NamedMatrix& a, Transpose of_a, const NamedMatrix& b, Transpose of_b,
+              ConstTensorView bias, TensorView y, const HostOptions& options) {
+  detail::check_enumerator("of_" + a.name, of_a, Transpose::kYes);
+  detail::check_enumerator("of_" + b.name, of_b, Transpose::kYes);
+  const int threads = num_threads(options);
+  detail::check_matrix(a.name, a.view);
+  detail::check_matrix(b.name, b.view);
+  detail::check_matrix("y", y);
+  const DType dtype = a.view.dtype();
+  const std::string of_dtype = a.name + "'s, " + std::string(to_string(dtype));
+  if (b.view.dtype() != dtype) {
+    throw_invalid(b.name + ".dtype()", to_string(b.view.dtype()), of_dtype);
+  }
+  const bool is_wider = dtype != DType::kF64 && y.dtype() == DType::kF32;
+  if (y.dtype() != dtype && !is_wider) {
+    throw_invalid("y.dtype()", to_string(y.dtype()), of_dtype + ", or F32 where that is wider");
+  }
+  const bool a_transposed = of_a == Transpose::kYes;
+  const bool b_transposed = of_b == Transpose::kYes;
+  const GemmShape shape{a.view.shape()[a_transposed ? 1 : 0], b.view.shape()[b_transposed ? 0 : 1],
+                        a.view.shape()[a_transposed ? 0 : 1]};
+  const std::int64_t depth_of_b = b.view.shape()[b_transposed ? 1 : 0];
+  if (depth_of_b != shape.k) {
+    throw_invalid("the summed extent of " + b.name, text(depth_of_b),
+                  "that of " + a.name + ", " + text(shape.k));
+  }
+  const Shape outputs{shape.m, shape.n};
+  if (y.shape() != outputs) throw_invalid("y.shape()", text(y.shape()), "[m, n], " + text(outputs));
+  check_bias(bias, shape.n, y);
+  detail::check_disjoint({"y", y}, {a.name, a.view});
+  detail::check_disjoint({"y", y}, {b.name, b.view});
+  options.backend.operations().gemm(
+      {a.view.data(), a_transposed, b.view.data(), b_transposed, shape, dtype, y.dtype(),
+       bias.count() == 0 ? nullptr : bias.data(), threads},
+      y.data());
+}
+
 }  // namespace
 
 void int8_gemm(std::span<const std::uint8_t> x, std::span<const std::uint8_t> w,
@@ -102,69 +196,38 @@ void int8_linear(std::span<const std::uint8_t> x, const QuantParams& x_params,
                  std::span<const std::uint8_t> w, const QuantParams& w_params,
                  const GemmShape& shape, ConstTensorView bias, TensorView y,
                  const HostOptions& options) {
-  check_shape(shape);
-  detail::check_view("y", y);
-  const Shape outputs{shape.m, shape.n};
-  if (y.shape() != outputs) throw_invalid("y.shape()", text(y.shape()), "[m, n], " + text(outputs));
-  const DType compute = detail::compute_type(y.dtype());
-  const detail::ScaledArguments of_x =
-      check_operand("x", x, x_params, {shape.m, shape.k}, compute, options);
-  const detail::ScaledArguments of_w =
-      check_operand("w", w, w_params, {shape.n, shape.k}, compute, options);
-  check_granularity("x_params", of_x.tensor(), shape.k, true);
-  check_granularity("w_params", of_w.tensor(), shape.k, false);
+  const LinearArguments arguments(x, x_params, w, w_params, true, shape, bias, y, options);
   check_zero_points(x_params, w_params, shape.k);
-  if (bias.count() != 0) {
-    detail::check_view("bias", bias);
-    if (bias.dtype() != compute) {
-      throw_invalid("bias.dtype()", to_string(bias.dtype()),
-                    std::string(to_string(compute)) + ", the compute type of y");
-    }
-    detail::check_size("bias", static_cast<std::size_t>(bias.count()),
-                       static_cast<std::size_t>(shape.n), "one for each output, or none");
-  }
-  detail::check_disjoint({"y", y}, {"x", x});
-  detail::check_disjoint({"y", y}, {"w", w});
-  detail::check_disjoint({"y", y}, {"bias", bias});
   options.backend.operations().int8_linear(
-      {{as_int8(x), as_int8(w), shape, of_x.tensor().num_threads},
-       row_scales(of_x.tensor()),
-       row_scales(of_w.tensor()),
+      {{as_int8(x), as_int8(w), shape, arguments.num_threads()},
+       arguments.x(),
+       arguments.w(),
        bias.count() == 0 ? nullptr : bias.data(),
        y.dtype()},
       y.data());
 }
 
+void fp8_linear(std::span<const std::uint8_t> x, const QuantParams& x_params,
+                std::span<const std::uint8_t> w, const QuantParams& w_params,
+                const GemmShape& shape, ConstTensorView bias, TensorView y,
+                const HostOptions& options) {
+  if (y.dtype() == DType::kF64) throw_invalid("y.dtype()", "F64", "F32, BF16 or F16");
+  const LinearArguments arguments(x, x_params, w, w_params, false, shape, bias, y, options);
+  options.backend.operations().fp8_linear(
+      {x.data(), x_params.quantizer.format, w.data(), w_params.quantizer.format, shape,
+       arguments.x(), arguments.w(), bias.count() == 0 ? nullptr : bias.data(), y.dtype(),
+       arguments.num_threads()},
+      y.data());
+}
+
 void gemm(ConstTensorView a, Transpose of_a, ConstTensorView b, Transpose of_b, TensorView y,
           const HostOptions& options) {
-  detail::check_enumerator("of_a", of_a, Transpose::kYes);
-  detail::check_enumerator("of_b", of_b, Transpose::kYes);
-  const int threads = num_threads(options);
-  detail::check_matrix("a", a);
-  detail::check_matrix("b", b);
-  detail::check_matrix("y", y);
-  const std::string of_dtype(to_string(a.dtype()));
-  if (b.dtype() != a.dtype()) throw_invalid("b.dtype()", to_string(b.dtype()), "a's, " + of_dtype);
-  const bool is_wider = a.dtype() != DType::kF64 && y.dtype() == DType::kF32;
-  if (y.dtype() != a.dtype() && !is_wider) {
-    throw_invalid("y.dtype()", to_string(y.dtype()),
-                  "a's, " + of_dtype + ", or F32 where that is wider");
-  }
-  const bool a_transposed = of_a == Transpose::kYes;
-  const bool b_transposed = of_b == Transpose::kYes;
-  const GemmShape shape{a.shape()[a_transposed ? 1 : 0], b.shape()[b_transposed ? 0 : 1],
-                        a.shape()[a_transposed ? 0 : 1]};
-  const std::int64_t depth_of_b = b.shape()[b_transposed ? 1 : 0];
-  if (depth_of_b != shape.k) {
-    throw_invalid("the summed extent of b", text(depth_of_b), "that of a, " + text(shape.k));
-  }
-  const Shape outputs{shape.m, shape.n};
-  if (y.shape() != outputs) throw_invalid("y.shape()", text(y.shape()), "[m, n], " + text(outputs));
-  detail::check_disjoint({"y", y}, {"a", a});
-  detail::check_disjoint({"y", y}, {"b", b});
-  options.backend.operations().gemm(
-      {a.data(), a_transposed, b.data(), b_transposed, shape, a.dtype(), y.dtype(), threads},
-      y.data());
+  multiply({"a", a}, of_a, {"b", b}, of_b, {}, y, options);
+}
+
+void linear(ConstTensorView x, ConstTensorView w, ConstTensorView bias, TensorView y,
+            const HostOptions& options) {
+  multiply({"x", x}, Transpose::kNo, {"w", w}, Transpose::kYes, bias, y, options);
 }
 
 }  // namespace cuqat

@@ -64,6 +64,20 @@ struct Int8Linear {
   DType dtype;       ///< Of y.
 };
 
+/// Codes of FP8 formats, a byte each.
+struct Fp8Linear {
+  const std::uint8_t* x;
+  Format x_format;
+  const std::uint8_t* w;
+  Format w_format;
+  GemmShape shape;
+  RowScales x_scales;  ///< Their zero points are 0.
+  RowScales w_scales;
+  const void* bias;  ///< f32, or null.
+  DType dtype;       ///< Of y: not f64.
+  int num_threads;
+};
+
 /// y = op(a) op(b).
 struct RealProduct {
   const void* a;
@@ -71,8 +85,9 @@ struct RealProduct {
   const void* b;
   bool b_transposed;
   GemmShape shape;
-  DType dtype;    ///< Of a and b.
-  DType y_dtype;  ///< f64 with f64 alone.
+  DType dtype;       ///< Of a and b.
+  DType y_dtype;     ///< f64 with f64 alone.
+  const void* bias;  ///< What the sums of each column begin with, in the compute type; null: +0.
   int num_threads;
 };
 
@@ -115,6 +130,7 @@ struct OperationTable {
   void (*int8_gemm)(const Int8Product&, std::int32_t* product);
   /// Sums of (x - zx) (w - zw) stay within int64.
   void (*int8_linear)(const Int8Linear&, void* y);
+  void (*fp8_linear)(const Fp8Linear&, void* y);
   void (*gemm)(const RealProduct&, void* y);
 };
 

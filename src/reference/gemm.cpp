@@ -1,6 +1,7 @@
 // Products of codes, from their definition.
 #include <cstdint>
 
+#include "reference/fp8.hpp"
 #include "reference/number.hpp"
 #include "reference/operations.hpp"
 #include "reference/scales.hpp"
@@ -46,12 +47,37 @@ void int8_linear(const detail::Int8Linear& linear, void* y) {
   });
 }
 
+/// In f64, which holds the sums of up to 2^17 products of E4M3 numbers.
+void fp8_linear(const detail::Fp8Linear& linear, void* y) {
+  const GemmShape& shape = linear.shape;
+  const auto scale_of = [](const detail::RowScales& scales, std::int64_t row) {
+    return static_cast<const float*>(scales.scale)[scales.one_for_each_row ? row : 0];
+  };
+  for (std::int64_t i = 0; i < shape.m; ++i) {
+    for (std::int64_t j = 0; j < shape.n; ++j) {
+      double sum = 0.0;
+      for (std::int64_t k = 0; k < shape.k; ++k) {
+        sum += decode_fp8(linear.x_format, linear.x[i * shape.k + k]) *
+               decode_fp8(linear.w_format, linear.w[j * shape.k + k]);
+      }
+      const float scale = scale_of(linear.x_scales, i) * scale_of(linear.w_scales, j);
+      float value = scale * static_cast<float>(sum);
+      if (linear.bias != nullptr) {
+        value += static_cast<float>(load(DType::kF32, linear.bias, j));
+      }
+      store(linear.dtype, y, i * shape.n + j, value);
+    }
+  }
+}
+
 /// In f64, which rounds the products of f32 numbers not at all.
 void gemm(const detail::RealProduct& product, void* y) {
   const GemmShape& shape = product.shape;
   for (std::int64_t i = 0; i < shape.m; ++i) {
     for (std::int64_t j = 0; j < shape.n; ++j) {
-      double sum = 0.0;
+      double sum = product.bias == nullptr        ? 0.0
+                   : product.dtype == DType::kF64 ? load(DType::kF64, product.bias, j)
+                                                  : load(DType::kF32, product.bias, j);
       for (std::int64_t k = 0; k < shape.k; ++k) {
         const std::int64_t in_a = product.a_transposed ? k * shape.m + i : i * shape.k + k;
         const std::int64_t in_b = product.b_transposed ? j * shape.k + k : k * shape.n + j;

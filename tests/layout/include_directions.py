@@ -19,6 +19,7 @@ ALLOWED = {
     "src/calibration": ["calibration/", "host/enumerators.hpp", "cuqat/"],
     "src/io": ["io/", "cuqat/"],
     "src/mpi": ["mpi/", "cuqat/"],
+    "src/files": ["io/", "cuqat/"],
     "src/nccl": ["cuqat/"],
     "src/cli": ["cli/", "io/", "mpi/", "cuqat/"],
     "src/device": ["device/", "host/arguments.hpp", "host/enumerators.hpp",

@@ -22,7 +22,6 @@ void scale_loop(const Scales<scalar::ComputeType<T>, kPerElement> scales, const 
 template <typename C>
 void product_loop(const ProductTile& tile, C* y) {
   const auto* const x = static_cast<const C*>(tile.x);
-  for (std::int64_t i = 0; i < tile.rows * tile.outputs; ++i) y[i] = C{0};
   for (std::int64_t j = 0; j < tile.inputs; ++j) {
     const C* const w = static_cast<const C*>(tile.w) + j * tile.w_stride;
     for (std::int64_t row = 0; row < tile.rows; ++row) {

@@ -1,11 +1,11 @@
-#include "cli/names.hpp"
+#include "io/names.hpp"
 
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
 
-namespace cuqat::cli {
+namespace cuqat::io {
 namespace {
 
 template <typename Enum, std::size_t kCount>
@@ -82,4 +82,4 @@ std::optional<double> parse_number(std::string_view text) noexcept {
   return value;
 }
 
-}  // namespace cuqat::cli
+}  // namespace cuqat::io

@@ -7,7 +7,7 @@
 
 #include "cuqat/calibration.hpp"
 
-namespace cuqat::cli {
+namespace cuqat::io {
 
 /// Each is absent for a word that names none.
 std::optional<DType> parse_dtype(std::string_view text) noexcept;
@@ -24,4 +24,4 @@ std::string to_text(const Granularity& granularity);
 /// and NaN included.
 std::optional<double> parse_number(std::string_view text) noexcept;
 
-}  // namespace cuqat::cli
+}  // namespace cuqat::io
