@@ -67,7 +67,7 @@ void expect_product(const detail::OperationTable& table, const Product& product,
   const auto count = static_cast<std::size_t>(shape.m * shape.n);
   Bytes memory(offset + count * dtype_bytes(y_dtype), std::byte{0x5a});
   table.gemm({a.view().data(), a_transposed, b.view().data(), b_transposed, shape, dtype, y_dtype,
-              num_threads},
+              nullptr, num_threads},
              memory.data() + offset);
   const std::vector<double> y = to_doubles(y_dtype, std::span(memory).subspan(offset));
   for (std::int64_t i = 0; i < shape.m; ++i) {
