@@ -14,7 +14,7 @@ namespace cuqat::cpu {
 namespace {
 
 /// Sums that are held at once: some rows of outputs, which stay in the caches.
-constexpr std::int64_t kSumsAtOnce = std::int64_t{1} << 18;
+constexpr std::int64_t kSumsAtOnce = std::int64_t{1} << 20;
 /// Rows that a thread makes outputs of, or products.
 constexpr std::int64_t kRowsOfAThread = 8;
 
