@@ -101,8 +101,7 @@ class DeviceCalibrationCollector {
 /// The scale and the zero point of each channel or group of x by one method, from the data itself:
 /// of the weights of a layer, say.
 /// Shape:  x bf16, f16 or f32; scales one entry for each scale of the granularity. For kEntropy,
-/// kMse
-///         and kSqnr groups of f32 have at most kMaxSearchedElements elements.
+///         kMse and kSqnr groups of f32 have at most kMaxSearchedElements elements.
 /// Values: as calibrate; 1 and 0 for a scale without a finite element.
 /// Order:  on the stream; it does not wait or allocate and uses the context's scratch memory, of
 ///         which calibration_workspace_bytes says how much. More lets it search more scales side by
@@ -121,8 +120,8 @@ void calibrate_scales(ConstDeviceTensorView x, const Granularity& granularity,
 /// memory does not depend on it. For the others a scale takes 86 KB and 32 bytes an element, at
 /// most 2.2 MB, beside two copies of x and what CUB asks to sort them; one scale of bf16 or f16 2.7
 /// MB in all; a scale of more than kMaxSearchedElements f32 elements 0.1 MB for kEntropy and up
-/// to 5.4 MB else, beside a copy of x where the elements of a scale do not lie together. Order:
-/// does not wait.
+/// to 5.4 MB else, beside a copy of x where the elements of a scale do not lie together.
+/// Order:  does not wait.
 /// @throws as calibrate_scales of such a tensor, and for less than one scale.
 std::size_t calibration_workspace_bytes(DType dtype, const Shape& shape,
                                         const Granularity& granularity,
@@ -138,10 +137,9 @@ struct DeviceLayerActivations {
 /// Calibrates the outputs of one layer, with one scale: the answer and what it costs, on the host.
 /// Shape:  batches of one dtype, bf16, f16 or f32; without batches as without elements.
 /// Order:  allocates up to 3 MB of device memory, for f32 also 1 MB of pinned host memory, and
-/// waits for the stream. bf16 and f16 are read once.
-///         f32 is read for its statistics, for a method's histogram or order statistics, and for
-///         each error, or copied to the host where it has up to kMaxSearchedElements elements in
-///         all.
+///         waits for the stream. bf16 and f16 are read once. f32 is read for its statistics, for
+///         a method's histogram or order statistics, and for each error, or copied to the host
+///         where it has up to kMaxSearchedElements elements in all.
 /// Agrees: bit for bit with calibrate_layer of the same batches on the host.
 /// @throws InvalidArgument for options that do not fit together, f64, batches of different
 ///         dtypes, a pointer that the device cannot use; CudaError.

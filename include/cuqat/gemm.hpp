@@ -37,9 +37,9 @@ void int8_gemm(std::span<const std::uint8_t> x, std::span<const std::uint8_t> w,
 ///   y[i, j] = sx[i] * sw[j] * t[i, j] + bias[j],
 ///   t[i, j] = sum over k of (x[i, k] - zx[i]) (w[j, k] - zw[j]),
 /// t exactly, for any k; then, in y's compute type and each rounded once: t, sx * sw, their
-/// product, the sum with the bias; then y's type. Shape:  x m * k, w n * k codes of int8 or int4, a
-/// byte each. x_params: one scale, or one for each
-///         row (channel(0), or groups of at least k); w_params: one, or one for each output
+/// product, the sum with the bias; then y's type.
+/// Shape:  x m * k, w n * k codes of int8 or int4, a byte each. x_params: one scale, or one for
+///         each row (channel(0), or groups of at least k); w_params: one, or one for each output
 ///         (channel(0)). bias of n numbers in y's compute type, or empty. y of rank 2, [m, n].
 /// Order:  as int8_gemm. Takes memory for up to 2^20 sums, or n if that is more, and for n others.
 /// Agrees: bit for bit on every backend.
@@ -73,12 +73,11 @@ void fp8_linear(std::span<const std::uint8_t> x, const QuantParams& x_params,
 enum class Transpose : std::uint8_t { kNo, kYes };
 
 /// y = op(a) op(b): with op(a) [m, k] and op(b) [k, n], of which a is [k, m] where it is
-/// transposed, b [n, k]. Of a linear layer y = x w^T, dx = dy w and dw = dy^T x. Shape:  a, b and y
-/// of rank 2; a and b of one dtype, y of that or, if it is not f64, of f32. Any
+/// transposed, b [n, k]. Of a linear layer y = x w^T, dx = dy w and dw = dy^T x.
+/// Shape:  a, b and y of rank 2; a and b of one dtype, y of that or, if it is not f64, of f32. Any
 ///         extent may be 0.
 /// Values: of f64: products added in the order of k, from +0, each step rounded. Of all others:
-/// sums
-///         in f32, in an order of the backend's own, then rounded to y's type.
+///         sums in f32, in an order of the backend's own, then rounded to y's type.
 /// Order:  as int8_gemm. Takes memory for f32 numbers of what has 16 bits, and for a transpose of
 ///         what is f64 or not multiplied by oneDNN.
 /// Agrees: of f64 bit for bit on every backend. Of all others each backend is within

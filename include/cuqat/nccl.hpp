@@ -16,9 +16,8 @@ namespace cuqat {
 ///         be captured in a CUDA graph as far as NCCL can.
 /// Agrees: bit for bit, for every number of ranks and whichever rank observed what.
 /// @throws InvalidArgument for f32 (merge what to_host() gives); Error where NCCL gives an error:
-/// the
-///         collector's counts are then undefined. Ranks whose collectors have different dtypes are
-///         not told apart.
+///         the collector's counts are then undefined. Ranks whose collectors have different
+///         dtypes are not told apart.
 void all_reduce(DeviceCalibrationCollector& collector, ncclComm_t communicator, StreamRef stream);
 
 }  // namespace cuqat

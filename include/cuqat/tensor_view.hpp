@@ -23,9 +23,8 @@ class Shape {
   /// A scalar: rank 0, one element.
   constexpr Shape() = default;
 
-  /// @throws InvalidArgument for a negative extent, a rank above kMaxRank, or where the product of
-  /// the
-  ///         extents other than 0 exceeds 2^63 - 1.
+  /// @throws InvalidArgument for a negative extent, a rank above kMaxRank, or where the product
+  ///         of the extents other than 0 exceeds 2^63 - 1.
   Shape(std::initializer_list<std::int64_t> extents)
       : Shape(std::span<const std::int64_t>(extents.begin(), extents.size())) {}
   explicit Shape(std::span<const std::int64_t> extents);

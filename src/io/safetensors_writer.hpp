@@ -24,8 +24,7 @@ class SafetensorsWriter {
  public:
   /// Writes the header.
   /// @throws InvalidArgument for a name that is repeated, reserved or not UTF-8, an unknown dtype,
-  /// a
-  ///         shape that is negative or too large; FileError where the file cannot be written.
+  ///         a shape that is negative or too large; FileError where the file cannot be written.
   SafetensorsWriter(const std::string& path, std::span<const TensorInfo> tensors,
                     const std::map<std::string, std::string>& metadata = {});
 
