@@ -1,65 +1,16 @@
 // Out of memory at each allocation of a step in turn: the step throws, the layer's parameters stay,
-// and the next step has the bits of one that nothing disturbed. operator new is replaced in this
-// program, so that it can fail.
+// and the next step has the bits of one that nothing disturbed.
 #include <gtest/gtest.h>
 
-#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <new>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "cuqat/layer.hpp"
+#include "layer/failing_allocations.hpp"
 #include "layer/gradient_oracle.hpp"
 #include "layer/layer_support.hpp"
-
-namespace {
-
-/// Allocations until one fails; negative: none does.
-thread_local std::int64_t allocations_left = -1;
-
-void* allocate(std::size_t size, std::size_t alignment) noexcept {
-  if (allocations_left > 0 && --allocations_left == 0) return nullptr;
-  const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
-  return std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
-}
-
-void* allocate_or_throw(std::size_t size, std::size_t alignment) {
-  void* const memory = allocate(size, alignment);
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-
-constexpr std::size_t kPlain = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
-
-}  // namespace
-
-void* operator new(std::size_t size) { return allocate_or_throw(size, kPlain); }
-void* operator new[](std::size_t size) { return allocate_or_throw(size, kPlain); }
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return allocate_or_throw(size, static_cast<std::size_t>(alignment));
-}
-void* operator new[](std::size_t size, std::align_val_t alignment) {
-  return allocate_or_throw(size, static_cast<std::size_t>(alignment));
-}
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  return allocate(size, kPlain);
-}
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
-  return allocate(size, kPlain);
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
-void operator delete[](void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 
 namespace cuqat::test {
 namespace {
@@ -67,27 +18,6 @@ namespace {
 constexpr std::int64_t kRows = 9;
 constexpr std::int64_t kIn = 12;
 constexpr std::int64_t kOut = 7;
-
-/// How a call ended of which one allocation was to fail.
-enum class Ending { kUndisturbed, kThrew, kWentOn };
-
-/// Runs `call` with its n-th allocation failing.
-template <typename Call>
-Ending run_failing(std::int64_t n, const Call& call) {
-  bool threw = false;
-  allocations_left = n;
-  try {
-    call();
-  } catch (const std::bad_alloc&) {
-    threw = true;
-  } catch (const Error&) {
-    threw = true;
-  }
-  const bool failed = allocations_left == 0;
-  allocations_left = -1;
-  if (threw) return Ending::kThrew;
-  return failed ? Ending::kWentOn : Ending::kUndisturbed;
-}
 
 struct Parameters {
   Bytes weight;
