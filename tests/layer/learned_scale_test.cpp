@@ -143,6 +143,32 @@ TEST_P(LearnedScales, HaveTheGradientsOfLearnedScaleBackward) {
 
 INSTANTIATE_TEST_SUITE_P(Every, LearnedScales, testing::ValuesIn(learning_cases()), case_name);
 
+/// A NaN in x adds nothing to the gradients of the activations' parameters; it makes the gradients
+/// of its column of the weights NaN, and so those of the weights' scales, positive and quiet.
+TEST(LearnedScalesOfNaN, AreThoseOfTheOtherElements) {
+  for (const QatProduct product : {QatProduct::kCodes, QatProduct::kNumbers}) {
+    LayerCase of = layer_case(options_of(Format::kInt8), Granularity::channel(0),
+                              options_of(Format::kInt8, false), product, DType::kF64);
+    of.config.learn_weight_scale = of.config.learn_activation_scale = true;
+    QatLayer layer = some_layer(of.config, of.dtype, kIn, kOut);
+    std::vector<double> values = some_input(of.dtype, kRows, kIn).values();
+    values[3 * kIn + 5] = std::nan("");
+    const Numbers x(of.dtype, Shape{kRows, kIn}, values);
+    const Numbers dy = normal_numbers(of.dtype, Shape{kRows, kOut}, 1.0, 70);
+    const GradientOracle oracle = gradient_oracle(layer, x, dy);
+    const LearnedOracle of_x =
+        learned_oracle(oracle.dx, x.view(), oracle.x, layer.activation_params(), false);
+    for (const char* const backend : kBackends) {
+      const Gradients found = gradients_of(layer, x, dy, on(backend));
+      EXPECT_EQ(found.activation_dscale, of_x.dscale) << backend;
+      EXPECT_EQ(found.activation_dzero_point, of_x.dzero_point) << backend;
+      for (const double dscale : found.weight_dscale) {
+        EXPECT_TRUE(std::isnan(dscale) && !std::signbit(dscale)) << backend;
+      }
+    }
+  }
+}
+
 std::vector<double> peer_values(GoldenFile& peers, const std::string& name) {
   const GoldenArray& array = peers.array(name);
   EXPECT_EQ(array.dtype, "F32") << name;

@@ -187,5 +187,24 @@ TEST(Saved, KeepsNoMemoryOfTheInput) {
   }
 }
 
+/// One for batches of any size and dtype, one after the other.
+TEST(Saved, IsUsedAgainForOtherBatches) {
+  for (const QatProduct product : {QatProduct::kCodes, QatProduct::kNumbers}) {
+    QatLayer layer = some_layer(learning_config(product), DType::kF32, kIn, kOut);
+    QatLayer::Saved saved;
+    std::uint64_t seed = 1;
+    for (const std::int64_t rows : {6, 40, 0, 3, 40}) {
+      for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+        const Numbers x = some_input(dtype, rows, kIn, ++seed);
+        const Numbers dy = some_gradient(dtype, rows, ++seed);
+        trained(layer, x, saved);
+        Gradients found(layer, x);
+        layer.backward(dy.view(), saved, found.views());
+        expect_same(found, gradients_of(layer, x, dy));
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cuqat::test
