@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "cuqat/backend.hpp"
@@ -28,7 +29,8 @@ enum class QatProduct : std::uint8_t {
 /// ("observer") are those of the CalibrationOptions.
 struct QatLayerConfig {
   CalibrationOptions weight{};
-  /// tensor, channel(0): a scale for each output, or, of a product of numbers, groups of inputs.
+  /// tensor, or channel(0): a scale for each output. Of a product of numbers any: groups of inputs,
+  /// say.
   Granularity weight_granularity = Granularity::channel(0);
   CalibrationOptions activation{};  ///< One scale for the tensor.
   QatProduct product = QatProduct::kCodes;
@@ -78,7 +80,8 @@ class QatLayer {
     std::vector<std::uint8_t> codes_;  // Scratch of forward_train.
     Shape shape_{0};
     DType dtype_ = DType::kF32;
-    std::uint64_t version_ = 0;  // Of the parameters; 0 before the first step.
+    const void* owner_ = nullptr;  // The weights of its layer.
+    std::uint64_t version_ = 0;    // Of the parameters; 0 before the first step.
   };
 
   /// Weights from xavier_uniform(seed), bias 0, nothing calibrated.
@@ -90,7 +93,8 @@ class QatLayer {
 
   /// A layer of deployed parameters. Its weights are the values of the codes, its scales those of
   /// `layer`, until the weights change; forward_infer gives the bits of the layer that they are of.
-  /// @throws InvalidArgument as above, and where `layer` and config do not fit together.
+  /// @throws InvalidArgument as above, where `layer` and config do not fit together, and for codes
+  ///         whose values are not finite.
   static QatLayer of_quantized(const QuantizedLayer& layer, const QatLayerConfig& config,
                                const HostOptions& options = {});
 
@@ -125,6 +129,7 @@ class QatLayer {
   const QuantParams& weight_params(const HostOptions& options = {});
 
   /// Scales and zero points of the caller's: from a collector, or after a step of the optimizer.
+  /// They are kept as numbers of the dtype of the weights.
   /// Those of the weights hold until the weights change, if they are learned until they are set
   /// again.
   /// @throws InvalidArgument for another quantizer or granularity than config gives, and as
@@ -154,9 +159,10 @@ class QatLayer {
   ///         columns. wq is rounded to the dtype of x.
   /// Order:  as forward_train.
   /// Agrees: the products as gemm: of f64 bit for bit on every backend, else within its bound.
-  /// @throws InvalidArgument where `saved` is of no forward pass, where parameters have changed
-  ///         since, for shapes and dtypes that do not fit, scale gradients that are not learned,
-  ///         outputs in memory of inputs or of each other.
+  /// @throws InvalidArgument where `saved` is of no forward pass of this layer, where weights,
+  ///         scales or zero points have changed since, for shapes and dtypes that do not fit, scale
+  ///         gradients that are not learned, outputs in memory of dy, of the layer or of each
+  ///         other.
   void backward(ConstTensorView dy, const Saved& saved, const QatGradients& gradients,
                 const HostOptions& options = {});
 
@@ -170,7 +176,7 @@ class QatLayer {
 
  private:
   [[nodiscard]] Shape weight_shape() const { return Shape{out_features_, in_features_}; }
-  void check_input(ConstTensorView x, ConstTensorView y) const;
+  void check_input(const std::string& name, ConstTensorView x, ConstTensorView y) const;
   void quantize_weight(const HostOptions& options);
   ConstTensorView weight_numbers(DType dtype, const HostOptions& options);
   void multiply(ConstTensorView x, ConstTensorView quantized, std::vector<std::uint8_t>& codes,

@@ -1,6 +1,7 @@
 // Quantized layers in safetensors files.
 #include <cstring>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -101,6 +102,10 @@ class Writing {
 /// A layer's parts fit together as QatLayer asks it of them.
 void check_layer(const QuantizedLayer& layer) {
   const QuantizedWeights& weight = layer.weight;
+  if (weight.layout != layout_of(weight.params.quantizer.format)) {
+    throw InvalidArgument(
+        "layer.weight.layout is another; it must be nibbles for int4, else bytes");
+  }
   QatLayerConfig config;
   config.weight_dtype = weight.dtype;
   config.product = QatProduct::kNumbers;
@@ -144,12 +149,27 @@ class Reading {
     return layer;
   }
 
+  /// Nothing is left that belongs to no layer.
+  void check_all_read() const {
+    for (const io::TensorEntry& tensor : file_.tensors()) {
+      if (!tensors_.contains(tensor.name)) {
+        fail("tensor " + io::in_quotes(tensor.name) + " belongs to no layer");
+      }
+    }
+    for (const auto& [key, value] : file_.metadata()) {
+      if (key != "cuqat" && !words_.contains(key)) {
+        fail("metadata has " + io::in_quotes(key) + ", which belongs to no layer");
+      }
+    }
+  }
+
  private:
   [[noreturn]] void fail(const std::string& problem) const {
     throw io::FileError(file_.display_name(), problem);
   }
 
   [[nodiscard]] const std::string& word(const std::string& key) const {
+    words_.insert(key);
     const auto found = file_.metadata().find(key);
     if (found == file_.metadata().end()) {
       fail("metadata has no " + io::in_quotes(key) + "; save_layers did not write this file");
@@ -169,9 +189,14 @@ class Reading {
   }
 
   [[nodiscard]] const io::TensorEntry& entry(const std::string& name) const {
-    const io::TensorEntry* const found = file_.find(name);
+    const io::TensorEntry* const found = find(name);
     if (found == nullptr) fail("there is no tensor " + io::in_quotes(name));
     return *found;
+  }
+
+  [[nodiscard]] const io::TensorEntry* find(const std::string& name) const {
+    tensors_.insert(name);
+    return file_.find(name);
   }
 
   [[nodiscard]] std::vector<double> numbers(const io::TensorEntry& tensor, DType dtype) const {
@@ -202,7 +227,7 @@ class Reading {
     params.quantizer.narrow_range = word(part + ".narrow_range", parse_bool);
     params.granularity = word(part + ".granularity", io::parse_granularity);
     params.scale = numbers(entry(tensor + "_scale"), dtype);
-    const io::TensorEntry* const zero_point = file_.find(tensor + "_zero_point");
+    const io::TensorEntry* const zero_point = find(tensor + "_zero_point");
     if (zero_point != nullptr) {
       if (zero_point->dtype != "I32") {
         fail("tensor " + io::in_quotes(zero_point->name) + " is " + zero_point->dtype +
@@ -231,8 +256,11 @@ class Reading {
     weight.layout = layout_of(weight.params.quantizer.format);
     const io::TensorEntry& codes = entry(name + ".weight");
     const std::string_view dtype = dtype_of_codes(weight.params.quantizer.format);
-    if (codes.dtype != dtype ||
-        codes.data.size() != codes_bytes(weight.shape.count(), weight.layout)) {
+    std::vector<std::int64_t> shape = {weight.shape[0], weight.shape[1]};
+    if (weight.layout == CodeLayout::kNibbles) {
+      shape = {static_cast<std::int64_t>(codes_bytes(weight.shape.count(), weight.layout))};
+    }
+    if (codes.dtype != dtype || codes.shape != shape) {
       fail("tensor " + io::in_quotes(codes.name) + " is not " + std::string(dtype) +
            " of the shape that the metadata say");
     }
@@ -241,6 +269,8 @@ class Reading {
   }
 
   io::SafetensorsFile file_;
+  mutable std::set<std::string> tensors_;  // That have been asked for.
+  mutable std::set<std::string> words_;
 };
 
 }  // namespace
@@ -270,6 +300,7 @@ std::map<std::string, QuantizedLayer> load_layers(const std::string& path) {
   const Reading reading(path);
   std::map<std::string, QuantizedLayer> layers;
   for (const std::string& name : reading.layers()) layers[name] = reading.layer(name);
+  reading.check_all_read();
   return layers;
 }
 

@@ -2,6 +2,7 @@
 #include "cuqat/layer.hpp"
 
 #include <cstring>
+#include <initializer_list>
 #include <string>
 
 #include "cuqat/fake_quant.hpp"
@@ -42,7 +43,8 @@ void check_learned(std::string_view name, const LearnedScaleGradient& gradient, 
                      "one for each scale");
 }
 
-void check_all_disjoint(const QatGradients& gradients, const detail::Region& dy) {
+void check_all_disjoint(const QatGradients& gradients,
+                        std::initializer_list<detail::Region> inputs) {
   const std::vector<detail::Region> regions = {
       {"gradients.dx", gradients.dx},
       {"gradients.dweight", gradients.dweight},
@@ -52,7 +54,7 @@ void check_all_disjoint(const QatGradients& gradients, const detail::Region& dy)
       {"gradients.activation.dscale", gradients.activation.dscale},
       {"gradients.activation.dzero_point", gradients.activation.dzero_point}};
   for (std::size_t i = 0; i < regions.size(); ++i) {
-    detail::check_disjoint(regions[i], dy);
+    for (const detail::Region& input : inputs) detail::check_disjoint(regions[i], input);
     for (std::size_t j = 0; j < i; ++j) detail::check_disjoint(regions[i], regions[j]);
   }
 }
@@ -108,20 +110,20 @@ ConstTensorView QatLayer::weight_numbers(DType dtype, const HostOptions& options
   return {weight_numbers_.data(), dtype, weight_shape()};
 }
 
-void QatLayer::check_input(ConstTensorView x, ConstTensorView y) const {
-  detail::check_matrix("x", x);
+void QatLayer::check_input(const std::string& name, ConstTensorView x, ConstTensorView y) const {
+  detail::check_matrix(name, x);
   if (x.shape()[1] != in_features_) {
-    throw_invalid("x.shape()", text(x.shape()), "[rows, " + text(in_features_) + "]");
+    throw_invalid(name + ".shape()", text(x.shape()), "[rows, " + text(in_features_) + "]");
   }
   if ((x.dtype() == DType::kF64) != (config_.weight_dtype == DType::kF64)) {
-    throw_invalid("x.dtype()", to_string(x.dtype()),
+    throw_invalid(name + ".dtype()", to_string(x.dtype()),
                   config_.weight_dtype == DType::kF64 ? "F64, as the weights"
                                                       : "F32, BF16 or F16, as the weights are F32");
   }
   if (y.data() == nullptr && y.count() == 0) return;
   detail::check_matrix("y", y);
   check_output("y", y, x.dtype(), Shape{x.shape()[0], out_features_});
-  detail::check_disjoint({"y", y}, {"x", x});
+  detail::check_disjoint({"y", y}, {name, x});
 }
 
 void QatLayer::multiply(ConstTensorView x, ConstTensorView quantized,
@@ -139,10 +141,10 @@ void QatLayer::multiply(ConstTensorView x, ConstTensorView quantized,
 
 void QatLayer::forward_train(ConstTensorView x, TensorView y, Saved& saved,
                              const HostOptions& options) {
-  check_input(x, y);
+  saved.version_ = 0;
+  check_input("x", x, y);
   const QuantParams& params = activation_params();
   quantize_weight(options);
-  saved.version_ = 0;
   saved.shape_ = x.shape();
   saved.dtype_ = x.dtype();
   saved.quantized_.resize(x.size_bytes());
@@ -154,12 +156,15 @@ void QatLayer::forward_train(ConstTensorView x, TensorView y, Saved& saved,
     saved.input_.assign(bytes, bytes + x.size_bytes());
   }
   multiply(x, quantized, saved.codes_, y, options);
+  saved.owner_ = weight_.data();
   saved.version_ = version_;
 }
 
 void QatLayer::backward(ConstTensorView dy, const Saved& saved, const QatGradients& gradients,
                         const HostOptions& options) {
-  if (saved.version_ == 0) throw_invalid("saved", "of no forward pass", "what forward_train left");
+  if (saved.version_ == 0 || saved.owner_ != weight_.data()) {
+    throw_invalid("saved", "of no forward pass of this layer", "what its forward_train left");
+  }
   if (saved.version_ != version_) {
     throw_invalid("saved", "of parameters that have changed since",
                   "of the parameters as they are");
@@ -172,9 +177,12 @@ void QatLayer::backward(ConstTensorView dy, const Saved& saved, const QatGradien
   check_learned("weight", gradients.weight, config_.learn_weight_scale, *weight_params_);
   check_learned("activation", gradients.activation, config_.learn_activation_scale,
                 *activation_params_);
-  check_all_disjoint(gradients, {"dy", dy});
-
   const ConstTensorView quantized(saved.quantized_.data(), saved.dtype_, saved.shape_);
+  check_all_disjoint(gradients, {{"dy", dy},
+                                 {"the layer's weights", weight()},
+                                 {"the layer's bias", bias()},
+                                 {"saved", quantized}});
+
   if (is_wanted(gradients.dbias)) add_rows(dy, gradients.dbias, options);
   if (is_wanted(gradients.dweight) || !gradients.weight.dscale.empty()) {
     std::vector<std::byte> unwanted;
@@ -204,7 +212,7 @@ void QatLayer::backward(ConstTensorView dy, const Saved& saved, const QatGradien
 }
 
 void QatLayer::forward_infer(ConstTensorView x, TensorView y, const HostOptions& options) {
-  check_input(x, y);
+  check_input("x", x, y);
   const QuantParams& params = activation_params();
   quantize_weight(options);
   std::vector<std::uint8_t> codes;

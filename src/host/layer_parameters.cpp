@@ -21,9 +21,13 @@ Quantizer quantizer_of(const CalibrationOptions& options) {
 }
 
 /// The options fit together: asked of a tensor without elements.
-void check_options(const CalibrationOptions& options, DType dtype) {
+void check_options(std::string_view name, const CalibrationOptions& options, DType dtype) {
   const ConstTensorView nothing(nullptr, dtype, Shape{0});
-  static_cast<void>(calibrate({&nothing, 1}, Granularity::tensor(), {&options, 1}));
+  try {
+    static_cast<void>(calibrate({&nothing, 1}, Granularity::tensor(), {&options, 1}));
+  } catch (const InvalidArgument& error) {
+    throw InvalidArgument(std::string(name) + "." + error.what());
+  }
 }
 
 void check_product(const QatLayerConfig& config) {
@@ -49,8 +53,8 @@ QatLayerConfig checked(QatLayerConfig config, const Shape& weight_shape) {
   if (config.weight_dtype != DType::kF32 && config.weight_dtype != DType::kF64) {
     throw_invalid("config.weight_dtype", to_string(config.weight_dtype), "F32 or F64");
   }
-  check_options(config.weight, config.weight_dtype);
-  check_options(config.activation, config.weight_dtype);
+  check_options("config.weight", config.weight, config.weight_dtype);
+  check_options("config.activation", config.activation, config.weight_dtype);
   config.weight_granularity = resolve_axis(config.weight_granularity, weight_shape);
   check_product(config);
   return config;
@@ -70,11 +74,26 @@ void check_finite(ConstTensorView weight, const HostOptions& options) {
                 text(weight.count() - total.finite()), "0");
 }
 
+std::string in_words(const Quantizer& quantizer) {
+  return std::string(to_string(quantizer.format)) + ", " +
+         std::string(to_string(quantizer.rounding)) +
+         (quantizer.narrow_range ? ", narrow range" : "") +
+         (quantizer.saturate ? "" : ", not saturating");
+}
+
+/// As numbers of the dtype, which is how they are used.
+QuantParams rounded_to(DType dtype, QuantParams params) {
+  if (dtype == DType::kF64) return params;
+  for (double& scale : params.scale) scale = static_cast<float>(scale);
+  return params;
+}
+
 void check_params(std::string_view name, const QuantParams& params, const Quantizer& quantizer,
                   const Granularity& granularity, const Shape& shape, DType dtype) {
   const std::string of_params(name);
   if (params.quantizer != quantizer) {
-    throw_invalid(of_params + ".quantizer", "another", "the one that config gives");
+    throw_invalid(of_params + ".quantizer", in_words(params.quantizer),
+                  "config's, " + in_words(quantizer));
   }
   if (resolve_axis(params.granularity, shape) != granularity) {
     throw_invalid(of_params + ".granularity", "another", "the one that config gives");
@@ -167,6 +186,7 @@ QatLayer QatLayer::of_quantized(const QuantizedLayer& layer, const QatLayerConfi
   result.set_activation_params(layer.activation);
   dequantize_weights(weight, TensorView(result.weight_.data(), weight.dtype, weight.shape),
                      options);
+  check_finite(result.weight(), options);
   for (std::size_t i = 0; i < layer.bias.size(); ++i) {
     if (weight.dtype == DType::kF64) {
       std::memcpy(result.bias_.data() + i * sizeof(double), &layer.bias[i], sizeof(double));
@@ -204,9 +224,9 @@ TensorView QatLayer::change_bias() {
 void QatLayer::calibrate_from_data(std::span<const ConstTensorView> batches,
                                    const HostOptions& options) {
   std::int64_t finite = 0;
-  for (const ConstTensorView& batch : batches) {
-    check_input(batch, {});
-    finite += statistics(batch, options).finite();
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    check_input("batches[" + std::to_string(i) + "]", batches[i], {});
+    finite += statistics(batches[i], options).finite();
   }
   if (finite == 0) throw_invalid("the number of finite elements of batches", "0", "at least 1");
   const CalibrationResult activation = std::move(
@@ -236,14 +256,14 @@ const QuantParams& QatLayer::weight_params(const HostOptions& options) {
 void QatLayer::set_activation_params(const QuantParams& params) {
   check_params("params", params, quantizer_of(config_.activation), Granularity::tensor(),
                Shape{1, in_features_}, config_.weight_dtype);
-  activation_params_ = params;
+  activation_params_ = rounded_to(config_.weight_dtype, params);
   ++version_;
 }
 
 void QatLayer::set_weight_params(const QuantParams& params) {
   check_params("params", params, quantizer_of(config_.weight), config_.weight_granularity,
                weight_shape(), config_.weight_dtype);
-  weight_params_ = params;
+  weight_params_ = rounded_to(config_.weight_dtype, params);
   weight_codes_.clear();
   ++version_;
 }

@@ -106,6 +106,7 @@ TEST(WeightScales, ThatAreNotLearnedFollowTheWeights) {
   // The caller's hold until the weights change.
   QuantParams own = after;
   for (double& scale : own.scale) scale *= 1.5;
+  for (double& scale : own.scale) scale = static_cast<float>(scale);  // which it is kept as
   layer.set_weight_params(own);
   expect_params(layer.weight_params(), own);
   trained(layer, x);
@@ -129,6 +130,7 @@ TEST(WeightScales, ThatAreLearnedStayUntilTheyAreSet) {
   expect_params(layer.weight_params(), calibrated_params);
   QuantParams own = calibrated_params;
   for (double& scale : own.scale) scale *= 1.5;
+  for (double& scale : own.scale) scale = static_cast<float>(scale);  // which it is kept as
   layer.set_weight_params(own);
   fill(layer.change_weight(), normal_values(kIn * kOut, 3.0, 41));
   expect_params(layer.weight_params(), own);
