@@ -1,0 +1,44 @@
+// Networks in every format and from every seed: trained in f32, quantized, trained on.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cuqat/cuqat.hpp"
+#include "digits.hpp"
+#include "training.hpp"
+
+struct Experiment {
+  int seeds = 5;
+  std::uint64_t first_seed = 0;
+  Training in_f32{.epochs = 40, .rate = 2e-3};
+  Training through_quantization{.epochs = 20, .rate = 5e-4, .scale_rate = 5e-3};
+  int threads = 2;  // Networks that are trained side by side. Changes no bit.
+};
+
+/// How a network came to its format.
+enum class How { kTrained, kQuantizedAfter, kTrainedThroughQuantization };
+
+/// One network.
+struct Run {
+  const char* format = "";
+  How how = How::kTrained;
+  std::uint64_t seed = 0;
+  double accuracy = 0.0;  // On the test images.
+  std::int64_t bytes = 0;
+  int first_epoch = 0;
+  std::vector<Epoch> epochs{};  // None of one that is quantized after training.
+};
+
+struct Results {
+  std::vector<Run> runs;  // By kind, then by seed.
+  /// Of the first seed: the int8 network that was trained through quantization.
+  std::map<std::string, cuqat::QuantizedLayer> int8_layers;
+};
+
+Results run(const Experiment& experiment, const Digits& digits);
+
+/// The accuracy of layers as save_layers and load_layers keep them.
+double accuracy(const std::map<std::string, cuqat::QuantizedLayer>& layers, const Images& images);

@@ -1,0 +1,34 @@
+// The training loop, and what is measured.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "digits.hpp"
+#include "network.hpp"
+
+struct Training {
+  int epochs = 40;
+  double rate = 2e-3;        // Of weights and biases, at first; it falls to 0 along a cosine.
+  double scale_rate = 2e-3;  // Of learned scales, relative to them; the same.
+  std::uint64_t seed = 0;    // Of the order of the images.
+};
+
+struct Epoch {
+  double loss;      // Mean over the training images, as they were met.
+  double accuracy;  // Share of the test images, after the epoch. Nothing is chosen by it.
+};
+
+/// Trains for a fixed number of epochs.
+template <typename Layer>
+std::vector<Epoch> train(Network<Layer>& network, const Digits& digits, const Training& training,
+                         const std::function<void()>& after_epoch);
+
+/// Share of the images whose highest score is that of their digit.
+template <typename Layer>
+double accuracy(Network<Layer>& network, const Images& images);
+
+/// Quantization after training: weights as they are, scales from the images that it was trained on.
+Network<cuqat::QatLayer> quantize_network(Network<FloatLayer>& network, const Images& images,
+                                          const cuqat::QatLayerConfig& config);
