@@ -13,9 +13,9 @@
 struct Experiment {
   int seeds = 5;
   std::uint64_t first_seed = 0;
-  Training in_f32{.epochs = 40, .rate = 2e-3};
-  Training through_quantization{.epochs = 20, .rate = 5e-4, .scale_rate = 5e-3};
-  int threads = 2;  // Networks that are trained side by side. Changes no bit.
+  int epochs = 100;     // In f32.
+  int qat_epochs = 25;  // Through quantization, after those.
+  int threads = 2;      // Networks that are trained side by side. Changes no bit.
 };
 
 /// How a network came to its format.

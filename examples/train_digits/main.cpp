@@ -19,8 +19,8 @@ namespace {
 constexpr const char* kUsage = R"(Usage: train_digits [options]
   --seeds N        networks of each kind (5)
   --first-seed N   the first one's seed (0)
-  --epochs N       in f32 (40)
-  --qat-epochs N   through quantization, after those (20)
+  --epochs N       in f32 (100)
+  --qat-epochs N   through quantization, after those (25)
   --split N        the seed that chooses the 450 test images (0)
   --data FILE      images and labels (digits.safetensors beside the source)
   --threads N      networks trained side by side (2); changes no result
@@ -59,9 +59,9 @@ Options parse(int argc, char** argv) {
     } else if (option == "--first-seed") {
       experiment.first_seed = number(option, value, std::uint64_t{0});
     } else if (option == "--epochs") {
-      experiment.in_f32.epochs = number(option, value, 1);
+      experiment.epochs = number(option, value, 1);
     } else if (option == "--qat-epochs") {
-      experiment.through_quantization.epochs = number(option, value, 1);
+      experiment.qat_epochs = number(option, value, 1);
     } else if (option == "--split") {
       options.split = number(option, value, std::uint64_t{0});
     } else if (option == "--threads") {
@@ -72,14 +72,6 @@ Options parse(int argc, char** argv) {
       options.plot = value;
     } else if (option == "--save") {
       options.save = value;
-#ifdef DEV
-    } else if (option == "--rate") {
-      experiment.in_f32.rate = std::stod(value);
-    } else if (option == "--qrate") {
-      experiment.through_quantization.rate = std::stod(value);
-    } else if (option == "--srate") {
-      experiment.through_quantization.scale_rate = std::stod(value);
-#endif
     } else {
       throw std::invalid_argument("there is no option " + std::string(option));
     }

@@ -9,10 +9,10 @@
 #include "network.hpp"
 
 struct Training {
-  int epochs = 40;
-  double rate = 2e-3;        // Of weights and biases, at first; it falls to 0 along a cosine.
-  double scale_rate = 2e-3;  // Of learned scales, relative to them; the same.
-  std::uint64_t seed = 0;    // Of the order of the images.
+  int epochs;
+  double rate;         // Of weights and biases, at first; it falls to 0 along a cosine.
+  double scale_rate;   // Of learned scales, relative to them; the same.
+  std::uint64_t seed;  // Of the order of the images.
 };
 
 struct Epoch {
