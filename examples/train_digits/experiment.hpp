@@ -29,7 +29,7 @@ struct Run {
   double accuracy = 0.0;  // On the test images.
   std::int64_t bytes = 0;
   int first_epoch = 0;
-  std::vector<Epoch> epochs{};  // None of one that is quantized after training.
+  std::vector<Epoch> epochs{};  // From first_epoch on; none of one quantized after training.
 };
 
 struct Results {

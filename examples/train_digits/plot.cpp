@@ -30,6 +30,11 @@ std::vector<std::string> formats(const std::vector<Run>& runs) {
   return result;
 }
 
+const char* colour_of(const Run& run, const std::vector<std::string>& names) {
+  const auto format = std::ranges::find(names, run.format) - names.begin();
+  return kColours[static_cast<std::size_t>(format) % kColours.size()];
+}
+
 /// One of the two diagrams: what it shows of an epoch, and where that lies.
 struct Panel {
   double left;
@@ -54,7 +59,9 @@ std::string frame(const Panel& panel, const std::function<std::string(double)>& 
                 panel.left + kWidth, panel.y(value), panel.y(value));
     svg += text("<text x='%.1f' y='%.1f' text-anchor='end'>%s</text>\n", panel.left - 6,
                 panel.y(value) + 4, label(value).c_str());
-    const int epoch = panel.last_epoch * i / 4;
+  }
+  for (int i = 0; i <= 5; ++i) {
+    const int epoch = panel.last_epoch * i / 5;
     svg += text("<text x='%.1f' y='%.1f' text-anchor='middle'>%d</text>\n", panel.x(epoch),
                 kTop + kHeight + 18, epoch);
   }
@@ -67,8 +74,6 @@ std::string lines(const Panel& panel, const std::vector<Run>& runs) {
   const std::vector<std::string> names = formats(runs);
   std::string svg;
   for (const Run& run : runs) {
-    const auto format = std::ranges::find(names, run.format) - names.begin();
-    const char* const colour = kColours[static_cast<std::size_t>(format) % kColours.size()];
     std::string points;
     for (std::size_t i = 0; i < run.epochs.size(); ++i) {
       points += text("%.1f,%.1f ", panel.x(run.first_epoch + static_cast<double>(i) + 1.0),
@@ -78,8 +83,19 @@ std::string lines(const Panel& panel, const std::vector<Run>& runs) {
     svg += text(
                "<g><title>%s, seed %llu</title><polyline fill='none' stroke='%s' "
                "stroke-opacity='0.6' points='",
-               run.format, static_cast<unsigned long long>(run.seed), colour) +
+               run.format, static_cast<unsigned long long>(run.seed), colour_of(run, names)) +
            points + "'/></g>\n";
+  }
+  return svg;
+}
+
+/// Those that were not trained on: a ring each.
+std::string rings(const Panel& panel, const std::vector<Run>& runs) {
+  std::string svg;
+  for (const Run& run : runs) {
+    if (!run.epochs.empty()) continue;
+    svg += text("<circle cx='%.1f' cy='%.1f' r='3' fill='none' stroke='%s'/>\n",
+                panel.x(run.first_epoch), panel.y(run.accuracy), colour_of(run, formats(runs)));
   }
   return svg;
 }
@@ -94,6 +110,9 @@ std::string legend(const std::vector<Run>& runs, double left) {
     svg += text("<text x='%.0f' y='24'>%s%s</text>\n", x + 26, names[i].c_str(),
                 i == 0 ? "" : ", QAT from f32");
   }
+  const double x = left + 150.0 * static_cast<double>(names.size());
+  svg += text("<circle cx='%.0f' cy='20' r='3' fill='none' stroke='black'/>\n", x + 10);
+  svg += text("<text x='%.0f' y='24'>quantized after training</text>\n", x + 26);
   return svg;
 }
 
@@ -135,6 +154,6 @@ void write_plot(const std::string& path, const std::vector<Run>& runs) {
        << frame(loss, [](double value) { return text("%.2g", std::pow(10.0, value)); })
        << lines(loss, runs)
        << frame(accuracy, [](double value) { return text("%.1f%%", 100.0 * value); })
-       << lines(accuracy, runs) << "</svg>\n";
+       << lines(accuracy, runs) << rings(accuracy, runs) << "</svg>\n";
   if (!file.flush()) throw std::runtime_error(path + " cannot be written");
 }

@@ -1,6 +1,7 @@
 // Quantizes a linear layer, and trains its weights and scales to give what the f32 layer gives.
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -20,6 +21,7 @@ constexpr const char* kUsage = R"(Usage: tune_layer [options]
   --bias FILE:TENSOR    [out]; "none" for a layer without one
   --input FILE:TENSOR   [tokens, in]
                         (these three: a layer of all-MiniLM-L6-v2, from cuqat's folder data)
+  --format NAME         int4, int8 or E4M3 (all three)
   --train N             tokens to train on, the first ones; the others are held out (500)
   --steps N             of the optimizer, in each format (600)
   --threads N           (2)
@@ -48,6 +50,7 @@ struct Options {
   std::string bias = DATA_FOLDER "/minilm_bias.safetensors:encoder.layer.0.intermediate.dense.bias";
   std::string input =
       DATA_FOLDER "/minilm_activations.safetensors:encoder.layer.0.intermediate.dense.input";
+  std::string format;  // Empty: all.
   int train = 500;
   int steps = 600;
   int threads = 2;
@@ -75,6 +78,12 @@ Options parse(int argc, char** argv) {
       options.bias = value == "none" ? "" : value;
     } else if (option == "--input") {
       options.input = value;
+    } else if (option == "--format") {
+      const auto has_name = [&](const NamedTuning& named) { return value == named.weight; };
+      if (std::ranges::none_of(kTunings, has_name)) {
+        throw std::invalid_argument("--format takes int4, int8 or E4M3, not \"" + value + "\"");
+      }
+      options.format = value;
     } else if (option == "--train") {
       options.train = number(option, value);
     } else if (option == "--steps") {
@@ -110,6 +119,7 @@ void run(const Options& options) {
               "after/before");
   std::fflush(stdout);
   for (NamedTuning named : kTunings) {
+    if (!options.format.empty() && options.format != named.weight) continue;
     named.tuning.steps = options.steps;
     const Tuned tuned = tune(layer, named.tuning, host,
                              [&](int step) { show_progress(named.weight, step, options.steps); });
