@@ -41,18 +41,24 @@ std::string name_of(const std::source_location& operation) {
 
 }  // namespace
 
+void throw_cuda_error(const char* call, const std::string& status, int code, bool sticky,
+                      std::source_location operation) {
+  const std::string file(operation.file_name());
+  throw CudaError(std::string(call) + " in " + name_of(operation) + " (" +
+                      file.substr(file.find_last_of('/') + 1) + ":" +
+                      std::to_string(operation.line()) + "): " + status +
+                      (sticky ? "; earlier work on the device failed" : ""),
+                  code, sticky);
+}
+
 void check(cudaError_t status, const char* call, std::source_location operation) {
   if (status == cudaSuccess) return;
   static_cast<void>(cudaGetLastError());
-  const std::string file(operation.file_name());
-  const bool sticky = is_sticky(status);
-  throw CudaError(std::string(call) + " in " + name_of(operation) + " (" +
-                      file.substr(file.find_last_of('/') + 1) + ":" +
-                      std::to_string(operation.line()) + "): " + cudaGetErrorName(status) + " (" +
-                      std::to_string(static_cast<int>(status)) +
-                      "): " + cudaGetErrorString(status) +
-                      (sticky ? "; earlier work on the device failed" : ""),
-                  static_cast<int>(status), sticky);
+  throw_cuda_error(call,
+                   std::string(cudaGetErrorName(status)) + " (" +
+                       std::to_string(static_cast<int>(status)) +
+                       "): " + cudaGetErrorString(status),
+                   static_cast<int>(status), is_sticky(status), operation);
 }
 
 }  // namespace cuqat::gpu

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <source_location>
+#include <string>
 
 namespace cuqat::gpu {
 
@@ -13,5 +14,11 @@ namespace cuqat::gpu {
 /// @param operation  the function of cuqat that asked for it.
 void check(cudaError_t status, const char* call,
            std::source_location operation = std::source_location::current());
+
+/// Throws CudaError.
+/// @param status  the error as a text.
+/// @param code  the cudaError_t.
+[[noreturn]] void throw_cuda_error(const char* call, const std::string& status, int code,
+                                   bool is_sticky, std::source_location operation);
 
 }  // namespace cuqat::gpu

@@ -21,9 +21,9 @@ class DeviceContext {
  public:
   struct Options {
     /// Scratch memory, allocated once, for learned_scale_backward, dynamic quantization of tensors
-    /// and channels, percentiles and calibrate_scales: learned_scale_workspace_bytes,
-    /// dynamic_workspace_bytes, percentile_workspace_bytes, sorted_percentile_workspace_bytes and
-    /// calibration_workspace_bytes say how much they take.
+    /// and channels, percentiles, calibrate_scales and products: learned_scale_workspace_bytes,
+    /// dynamic_workspace_bytes, percentile_workspace_bytes, sorted_percentile_workspace_bytes,
+    /// calibration_workspace_bytes and product_workspace_bytes say how much they take.
     /// Functions that need more throw instead of allocating. What a grid of blocks needs to reduce
     /// is allocated besides (59 KB for 132 multiprocessors).
     std::size_t workspace_bytes = std::size_t{8} << 20;
@@ -33,6 +33,12 @@ class DeviceContext {
     /// Multiprocessors that grids are made for; 0: all that the device has. Fewer leave room for
     /// work beside. Results do not depend on it.
     int num_multiprocessors = 0;
+    /// Memory for cuBLASLt, allocated by the first product of a context. With less it finds fewer
+    /// ways to make one.
+    std::size_t gemm_workspace_bytes = std::size_t{32} << 20;
+    /// Whether the first integer product of each shape tries several ways to make it, for which it
+    /// waits. Not while its stream is captured: the first that cuBLASLt names is then kept.
+    bool tunes_products = true;
   };
 
   /// Of the calling thread's current device. Allocates, and waits for that but for no stream.

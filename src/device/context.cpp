@@ -58,7 +58,9 @@ DeviceContext::State::State(const Options& options)
     : device(find_device()),
       num_multiprocessors(options.num_multiprocessors),
       check_pointers(options.check_pointers),
-      workspace_bytes(options.workspace_bytes) {
+      workspace_bytes(options.workspace_bytes),
+      gemm_workspace_bytes(options.gemm_workspace_bytes),
+      tunes_products(options.tunes_products) {
   constexpr int kMost = 65'535;
   if (num_multiprocessors < 0 || num_multiprocessors > kMost) {
     throw InvalidArgument("options.num_multiprocessors is " + std::to_string(num_multiprocessors) +
@@ -68,6 +70,8 @@ DeviceContext::State::State(const Options& options)
   if (num_multiprocessors == 0) {
     num_multiprocessors = attribute(cudaDevAttrMultiProcessorCount, device);
   }
+  compute_capability = 10 * attribute(cudaDevAttrComputeCapabilityMajor, device) +
+                       attribute(cudaDevAttrComputeCapabilityMinor, device);
   max_shared_bytes =
       static_cast<std::size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
   const std::size_t of_reductions = gpu::reduction_workspace_bytes(num_multiprocessors);

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <memory>
 #include <source_location>
 
 #include "cuqat/device_context.hpp"
@@ -11,6 +12,10 @@
 #include "launchers.hpp"
 
 namespace cuqat {
+
+namespace gpu {
+class Multiplier;
+}  // namespace gpu
 
 struct DeviceContext::State {
   explicit State(const Options& options);
@@ -34,6 +39,14 @@ struct DeviceContext::State {
   std::size_t workspace_bytes = 0;
   /// What reductions take, which is zero between them, and behind it workspace_bytes.
   detail::DeviceMemory workspace;
+
+  /// 10 times the major number and the minor one.
+  int compute_capability = 0;
+  std::size_t gemm_workspace_bytes = 0;
+  bool tunes_products = true;
+  /// Made by the first product, with its workspace. A context serves one thread at a time.
+  mutable detail::DeviceMemory gemm_workspace;
+  mutable std::shared_ptr<gpu::Multiplier> multiplier;
 };
 
 }  // namespace cuqat

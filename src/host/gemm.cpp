@@ -5,7 +5,7 @@
 #include <string>
 
 #include "host/arguments.hpp"
-#include "host/enumerators.hpp"
+#include "host/gemm_arguments.hpp"
 
 namespace cuqat {
 namespace {
@@ -50,15 +50,6 @@ bool has_scale_of_each_row(const Granularity& granularity) {
   return granularity.kind != Granularity::Kind::kTensor;
 }
 
-void check_shape(const GemmShape& shape) {
-  const auto check = [](std::string_view name, std::int64_t extent) {
-    if (extent < 0) throw_invalid(name, text(extent), "at least 0");
-  };
-  check("shape.m", shape.m);
-  check("shape.n", shape.n);
-  check("shape.k", shape.k);
-}
-
 /// Sums of (x - zx) (w - zw) must stay within int64.
 void check_zero_points(const QuantParams& x, const QuantParams& w, std::int64_t k) {
   const auto largest = [](const QuantParams& params) {
@@ -76,20 +67,6 @@ detail::RowScales row_scales(const detail::ScaledTensor& tensor) {
   return {tensor.scale, tensor.zero_point, has_scale_of_each_row(tensor.granularity)};
 }
 
-/// One number for each output in the compute type of y, or none.
-void check_bias(ConstTensorView bias, std::int64_t n, ConstTensorView y) {
-  if (bias.count() == 0) return;
-  detail::check_view("bias", bias);
-  const DType compute = detail::compute_type(y.dtype());
-  if (bias.dtype() != compute) {
-    throw_invalid("bias.dtype()", to_string(bias.dtype()),
-                  std::string(to_string(compute)) + ", the compute type of y");
-  }
-  detail::check_size("bias", static_cast<std::size_t>(bias.count()), static_cast<std::size_t>(n),
-                     "one for each output, or none");
-  detail::check_disjoint({"y", y}, {"bias", bias});
-}
-
 /// What a linear layer of codes takes, checked.
 class LinearArguments {
  public:
@@ -102,7 +79,7 @@ class LinearArguments {
         w_(check_operand("w", w, w_params, of_integers, {shape.n, shape.k}, compute_, options)) {
     check_granularity("x_params", x_.tensor(), shape.k, true);
     check_granularity("w_params", w_.tensor(), shape.k, false);
-    check_bias(bias, shape.n, y);
+    detail::check_bias(bias, shape.n, y);
     detail::check_disjoint({"y", y}, {"x", x});
     detail::check_disjoint({"y", y}, {"w", w});
   }
@@ -114,7 +91,7 @@ class LinearArguments {
  private:
   /// The compute type of y.
   static DType check_outputs(const GemmShape& shape, ConstTensorView y) {
-    check_shape(shape);
+    detail::check_gemm_shape(shape);
     detail::check_view("y", y);
     const Shape outputs{shape.m, shape.n};
     if (y.shape() != outputs) {
@@ -128,45 +105,14 @@ class LinearArguments {
   detail::ScaledArguments w_;
 };
 
-struct NamedMatrix {
-  std::string name;
-  ConstTensorView view;
-};
-
-void multiply(const NamedMatrix& a, Transpose of_a, const NamedMatrix& b, Transpose of_b,
-              ConstTensorView bias, TensorView y, const HostOptions& options) {
-  detail::check_enumerator("of_" + a.name, of_a, Transpose::kYes);
-  detail::check_enumerator("of_" + b.name, of_b, Transpose::kYes);
+void multiply(const detail::NamedMatrix& a, Transpose of_a, const detail::NamedMatrix& b,
+              Transpose of_b, ConstTensorView bias, TensorView y, const HostOptions& options) {
   const int threads = num_threads(options);
-  detail::check_matrix(a.name, a.view);
-  detail::check_matrix(b.name, b.view);
-  detail::check_matrix("y", y);
-  const DType dtype = a.view.dtype();
-  const std::string of_dtype = a.name + "'s, " + std::string(to_string(dtype));
-  if (b.view.dtype() != dtype) {
-    throw_invalid(b.name + ".dtype()", to_string(b.view.dtype()), of_dtype);
-  }
-  const bool is_wider = dtype != DType::kF64 && y.dtype() == DType::kF32;
-  if (y.dtype() != dtype && !is_wider) {
-    throw_invalid("y.dtype()", to_string(y.dtype()), of_dtype + ", or F32 where that is wider");
-  }
-  const bool a_transposed = of_a == Transpose::kYes;
-  const bool b_transposed = of_b == Transpose::kYes;
-  const GemmShape shape{a.view.shape()[a_transposed ? 1 : 0], b.view.shape()[b_transposed ? 0 : 1],
-                        a.view.shape()[a_transposed ? 0 : 1]};
-  const std::int64_t depth_of_b = b.view.shape()[b_transposed ? 1 : 0];
-  if (depth_of_b != shape.k) {
-    throw_invalid("the summed extent of " + b.name, text(depth_of_b),
-                  "that of " + a.name + ", " + text(shape.k));
-  }
-  const Shape outputs{shape.m, shape.n};
-  if (y.shape() != outputs) throw_invalid("y.shape()", text(y.shape()), "[m, n], " + text(outputs));
-  check_bias(bias, shape.n, y);
-  detail::check_disjoint({"y", y}, {a.name, a.view});
-  detail::check_disjoint({"y", y}, {b.name, b.view});
+  const GemmShape shape = detail::check_gemm(a, of_a, b, of_b, y);
+  detail::check_bias(bias, shape.n, y);
   options.backend.operations().gemm(
-      {a.view.data(), a_transposed, b.view.data(), b_transposed, shape, dtype, y.dtype(),
-       bias.count() == 0 ? nullptr : bias.data(), threads},
+      {a.view.data(), of_a == Transpose::kYes, b.view.data(), of_b == Transpose::kYes, shape,
+       a.view.dtype(), y.dtype(), bias.count() == 0 ? nullptr : bias.data(), threads},
       y.data());
 }
 
@@ -175,7 +121,7 @@ void multiply(const NamedMatrix& a, Transpose of_a, const NamedMatrix& b, Transp
 void int8_gemm(std::span<const std::uint8_t> x, std::span<const std::uint8_t> w,
                const GemmShape& shape, std::span<std::int32_t> product,
                const HostOptions& options) {
-  check_shape(shape);
+  detail::check_gemm_shape(shape);
   const int threads = num_threads(options);
   const auto check = [](std::string_view name, std::size_t size, std::int64_t rows,
                         std::int64_t columns, std::string_view why) {

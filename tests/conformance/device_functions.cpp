@@ -9,6 +9,7 @@
 #include "cuqat/device_dynamic_quant.hpp"
 #include "cuqat/device_equalization.hpp"
 #include "cuqat/device_fake_quant_batch.hpp"
+#include "cuqat/device_gemm.hpp"
 #include "cuqat/device_histogram.hpp"
 #include "cuqat/device_percentile.hpp"
 
@@ -16,6 +17,7 @@ namespace cuqat::test {
 namespace {
 
 constexpr std::int64_t kMaskBytes = (kCount + 7) / 8;
+constexpr GemmShape kProduct{25, 25, 40};
 constexpr DynamicQuantization kByChannel{{}, Granularity::channel(0), false};
 
 Argument input(std::string_view name, std::int64_t count = kCount, std::size_t alignment = 1) {
@@ -28,6 +30,10 @@ Argument output(std::string_view name, std::int64_t count = kCount, std::size_t 
 /// FakeQuantizeExtras.
 Argument clip_mask() { return {"clip_mask", Role::kOutput, kMaskBytes, 1, {}, false, true}; }
 Argument statistics_wanted() { return {"statistics", Role::kOutput, 1, 8, {}, false, true}; }
+/// One for each of the 25 rows of an operand.
+Argument of_rows(std::string_view name, std::size_t alignment = 4) {
+  return {name, Role::kInput, 25, alignment, {}, false, true};
+}
 /// That the others are compared with.
 Argument sizing(std::string_view name, std::int64_t count = kCount, std::size_t alignment = 1) {
   return {name, Role::kInput, count, alignment, {}, true};
@@ -36,7 +42,7 @@ Argument sizing(std::string_view name, std::int64_t count = kCount, std::size_t 
 }  // namespace
 
 ArgumentMemory::ArgumentMemory() {
-  constexpr std::size_t kMostArguments = 8;
+  constexpr std::size_t kMostArguments = 9;
   for (std::size_t i = 0; i < kMostArguments; ++i) {
     memory_.push_back(
         std::make_unique<DeviceMemory>(std::vector<float>(kBytes / sizeof(float), 1.0f)));
@@ -210,6 +216,40 @@ std::vector<Function> device_functions(const DeviceContext& context, StreamRef s
        {sizing("x"), input("factors", kCount, 4), output("y", kCount, 1, {"x"})},
        [&context, stream](const Values& v) {
          multiply_channels(v.f32(0), 0, v.f32(1), v.f32(2), context, stream);
+       }},
+      {"int8_gemm",
+       {input("x"), input("w"), output("product", 625, 4)},
+       [&context, stream](const Values& v) {
+         int8_gemm(v.span<const std::uint8_t>(0), v.span<const std::uint8_t>(1), kProduct,
+                   v.span<std::int32_t>(2), context, stream);
+       }},
+      {"sum_code_rows",
+       {input("codes"), {"sums", Role::kOutput, 25, 8, {}, true}},
+       [&context, stream](const Values& v) {
+         sum_code_rows(v.span<const std::uint8_t>(0), 40, v.span<std::int64_t>(1), context, stream);
+       }},
+      {"int8_linear",
+       {input("x"), of_rows("x_params.scale"), of_rows("x_params.zero_point"), input("w"),
+        of_rows("w_params.scale"), of_rows("w_params.zero_point"), of_rows("bias"),
+        of_rows("w_sums", 8), output("y", 625)},
+       [&context, stream](const Values& v) {
+         int8_linear(v.span<const std::uint8_t>(0), v.params(1), v.span<const std::uint8_t>(3),
+                     v.params(4), kProduct, v.f32(6), v.span<const std::int64_t>(7),
+                     v.rows_of_25(8, 25), context, stream);
+       }},
+      {"fp8_linear",
+       {input("x"), of_rows("x_params.scale"), input("w"), of_rows("w_params.scale"),
+        of_rows("bias"), output("y", 625)},
+       [&context, stream](const Values& v) {
+         fp8_linear(v.span<const std::uint8_t>(0), v.scales_of(Format::kE4M3, 1),
+                    v.span<const std::uint8_t>(2), v.scales_of(Format::kE5M2, 3), kProduct,
+                    v.f32(4), v.rows_of_25(5, 25), context, stream);
+       }},
+      {"gemm",
+       {input("a", kCount, 4), input("b", kCount, 4), output("y", 625, 4)},
+       [&context, stream](const Values& v) {
+         gemm(v.rows_of_25(0, 40), Transpose::kNo, v.rows_of_25(1, 40), Transpose::kYes,
+              v.rows_of_25(2, 25), context, stream);
        }},
       {"observe",
        {sizing("batch")},

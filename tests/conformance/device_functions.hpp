@@ -64,6 +64,15 @@ class Values {
   [[nodiscard]] DeviceTensorView matrix(std::size_t i) const {
     return {memory_[i], DType::kF32, Shape{25, counts_[i] / 25}};
   }
+  /// Of rank 2 and 25 rows, where the count is what fits.
+  [[nodiscard]] DeviceTensorView rows_of_25(std::size_t i, std::int64_t columns) const {
+    const bool fits = counts_[i] == 25 * columns;
+    return {memory_[i], DType::kF32, fits ? Shape{25, columns} : Shape{1, counts_[i]}};
+  }
+  /// A scale and no zero point for each row, in argument i.
+  [[nodiscard]] DeviceQuantParams scales_of(Format format, std::size_t i) const {
+    return {{format}, Granularity::channel(0), f32(i), {}};
+  }
   /// A scale and a zero point for the whole tensor, from argument i on.
   [[nodiscard]] DeviceQuantParams tensor_params(std::size_t i) const {
     return {{}, Granularity::tensor(), f32(i), span<const std::int32_t>(i + 1)};

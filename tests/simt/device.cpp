@@ -53,6 +53,9 @@ bool failure_pending() {
 void set_multiprocessor_count(int count) {
   locked([&](Device& d) { d.num_multiprocessors = count; });
 }
+void set_compute_capability(int ten_times) {
+  locked([&](Device& d) { d.compute_capability = ten_times; });
+}
 void set_max_shared_bytes(std::size_t bytes) {
   locked([&](Device& d) {
     d.max_shared_bytes = bytes;
@@ -90,7 +93,7 @@ std::size_t leaked_handles() {
     const auto threads = std::count_if(d.streams.begin(), d.streams.end(),
                                        [](const auto& stream) { return stream->is_default; });
     return alive(d.streams) - static_cast<std::size_t>(threads) + alive(d.events) +
-           alive(d.graphs) + alive(d.graph_execs);
+           alive(d.graphs) + alive(d.graph_execs) + d.products;
   });
 }
 
@@ -223,10 +226,10 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int num
         *value = 2048;
         break;
       case cudaDevAttrComputeCapabilityMajor:
-        *value = 9;
+        *value = d.compute_capability / 10;
         break;
       case cudaDevAttrComputeCapabilityMinor:
-        *value = 0;
+        *value = d.compute_capability % 10;
         break;
       case cudaDevAttrMemoryPoolsSupported:
         *value = 1;

@@ -96,6 +96,8 @@ struct Device {
   cudaError_t kernel_error = cudaSuccess;
   std::uint64_t num_kernels = 0;
   int num_multiprocessors = 4;
+  int compute_capability = 90;
+  std::size_t products = 0;  // of cuBLASLt: handles, descriptors, layouts and preferences alive
   std::size_t max_shared_bytes = kMaxSharedBytes;
 
   std::map<std::uintptr_t, Allocation> allocations;  // by address

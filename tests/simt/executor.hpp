@@ -51,7 +51,8 @@ struct Counters {
   int async_frees = 0;
   int copies = 0;
   int memsets = 0;
-  int waits = 0;  ///< For a stream, an event, the device or a blocking copy.
+  int heuristics = 0;  ///< Questions to cuBLASLt for the ways to make a product.
+  int waits = 0;       ///< For a stream, an event, the device or a blocking copy.
 };
 [[nodiscard]] Counters counters();
 void reset_counters();
@@ -65,10 +66,12 @@ void fail_call(int n);
 /// Allocations of device or pinned memory that nobody freed. A graph's own memory counts until the
 /// graph and its executables are destroyed.
 [[nodiscard]] std::size_t leaked_allocations();
-/// Streams, events, graphs and executables that nobody destroyed.
+/// Streams, events, graphs, executables and what cuBLASLt created that nobody destroyed.
 [[nodiscard]] std::size_t leaked_handles();
 
 void set_multiprocessor_count(int count);  ///< 4 unless set.
+
+void set_compute_capability(int ten_times);  ///< 90 unless set.
 
 /// What a block may ask for: 227 KiB, sm_90's, unless set. Architectures differ: 64 KiB of sm_75,
 /// 99 of sm_86, 89 and 120, 163 of sm_80.

@@ -137,6 +137,15 @@ inline int __clzll(long long x) { return std::countl_zero(static_cast<unsigned l
 /// The lowest set bit, counted from 1; 0 if there is none.
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __ffsll(long long x) { return __builtin_ffsll(x); }
+/// c and the products of the signed bytes of a and b.
+inline int __dp4a(int a, int b, int c) {
+  unsigned sum = static_cast<unsigned>(c);
+  for (int shift = 0; shift < 32; shift += 8) {
+    const int product = static_cast<signed char>(a >> shift) * static_cast<signed char>(b >> shift);
+    sum += static_cast<unsigned>(product);
+  }
+  return static_cast<int>(sum);
+}
 inline unsigned __brev(unsigned x) {
   x = (x >> 1 & 0x55555555u) | (x & 0x55555555u) << 1;
   x = (x >> 2 & 0x33333333u) | (x & 0x33333333u) << 2;

@@ -1,0 +1,354 @@
+// Products of codes, in pieces that the scratch memory holds: rows and outputs of y, and past
+// kMaxInt32Depth parts of k, whose sums are added in int64.
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+
+#include "cuqat/error.hpp"
+#include "dispatch.hpp"
+#include "gemm_epilogue.cuh"
+#include "gemm_operands.cuh"
+#include "launch.hpp"
+#include "launchers.hpp"
+#include "products.hpp"
+
+namespace cuqat::gpu {
+namespace {
+
+/// Rows and outputs of a piece are multiples of these, which are also the least.
+constexpr std::int64_t kRowsUnit = 32;
+constexpr std::int64_t kOutputsUnit = 16;
+/// Numbers of codes that cuBLASLt reads at once: k and what rows begin at.
+constexpr std::int64_t kDepthUnit = 16;
+/// Past this many int8 rows any number of them is taken as it is.
+constexpr std::int64_t kFewRows = 16;
+/// Inputs of a part of a deep product.
+constexpr std::int64_t kPartDepth = kMaxInt32Depth / kDepthUnit * kDepthUnit;
+
+constexpr std::int64_t round_up(std::int64_t number, std::int64_t unit) {
+  return (number + unit - 1) / unit * unit;
+}
+
+bool is_at_word(const void* address) { return reinterpret_cast<std::uintptr_t>(address) % 16 == 0; }
+
+/// How a product is cut, and what of it is copied.
+struct Cut {
+  std::int64_t rows;     ///< Of a piece; the last may have fewer, or kFewRows more.
+  std::int64_t outputs;  ///< Of a piece; the last may have fewer.
+  std::int64_t depth;    ///< Inputs of a part, the last of which may have fewer.
+  bool is_fp8;
+  bool copies_x;
+  bool copies_w;
+  bool is_deep;
+  bool writes_sums;  ///< To scratch memory, from where they become y.
+
+  /// Few rows left over cannot be padded where they lie: they belong to the piece before.
+  [[nodiscard]] bool keeps_few_together() const { return !copies_x || !writes_sums; }
+  [[nodiscard]] std::int64_t padded_rows(std::int64_t count) const {
+    if (count <= kFewRows) return kRowsUnit;
+    return is_fp8 ? round_up(count, kDepthUnit) : count;
+  }
+  [[nodiscard]] std::int64_t padded_outputs(std::int64_t count) const {
+    return round_up(count, is_fp8 ? kDepthUnit : kPackElements);
+  }
+};
+
+Cut uncut(const CodeProduct& product, const std::int32_t* y) {
+  const auto& [m, n, k] = product.shape;
+  Cut cut{};
+  cut.rows = m;
+  cut.outputs = n;
+  cut.is_fp8 = product.x_type != NumberType::kInt8;
+  cut.is_deep = !cut.is_fp8 && k > kMaxInt32Depth;
+  cut.depth = cut.is_deep ? kPartDepth : k;
+  const bool is_deep_enough = k % kDepthUnit == 0;
+  cut.copies_x = !is_deep_enough || !is_at_word(product.x) || cut.padded_rows(m) != m;
+  cut.copies_w = !is_deep_enough || !is_at_word(product.w) || cut.padded_outputs(n) != n;
+  cut.writes_sums =
+      y == nullptr || !is_at_word(y) || cut.padded_rows(m) != m || cut.padded_outputs(n) != n;
+  return cut;
+}
+
+/// Where a piece has its parts, from the begin of the scratch memory on.
+struct Places {
+  std::size_t x = 0;
+  std::size_t w = 0;
+  std::size_t sums = 0;       ///< int32 or f32.
+  std::size_t deep_sums = 0;  ///< int64.
+  std::size_t x_row_sums = 0;
+  std::size_t w_row_sums = 0;
+  std::size_t end = 0;
+};
+
+Places places(const Cut& cut) {
+  const std::int64_t most_rows = cut.rows + (cut.keeps_few_together() ? kFewRows : 0);
+  const std::int64_t rows = std::max(cut.padded_rows(most_rows), kRowsUnit);
+  const std::int64_t outputs = cut.padded_outputs(cut.outputs);
+  const std::int64_t depth = round_up(cut.depth, kDepthUnit);
+  Places result;
+  const auto take = [&](std::size_t& place, bool wanted, std::int64_t bytes) {
+    place = result.end;
+    if (wanted) result.end += aligned(static_cast<std::size_t>(bytes));
+  };
+  take(result.x, cut.copies_x, rows * depth);
+  take(result.w, cut.copies_w, outputs * depth);
+  take(result.sums, cut.writes_sums, rows * outputs * 4);
+  take(result.deep_sums, cut.is_deep, rows * outputs * 8);
+  take(result.x_row_sums, cut.writes_sums, rows * 8);
+  take(result.w_row_sums, cut.writes_sums, outputs * 8);
+  return result;
+}
+
+Cut smallest(Cut cut) {
+  cut.rows = std::min(cut.rows, kRowsUnit);
+  cut.outputs = std::min(cut.outputs, kOutputsUnit);
+  return cut;
+}
+
+/// As few pieces as fit.
+Cut cut_to(Cut cut, std::size_t bytes) {
+  while (places(cut).end > bytes) {
+    const bool can_cut_rows = cut.rows > kRowsUnit;
+    const bool can_cut_outputs = cut.outputs > kOutputsUnit;
+    if (can_cut_rows && (cut.rows >= cut.outputs || !can_cut_outputs)) {
+      cut.rows = round_up((cut.rows + 1) / 2, kRowsUnit);
+    } else if (can_cut_outputs) {
+      cut.outputs = round_up((cut.outputs + 1) / 2, kOutputsUnit);
+    } else {
+      break;
+    }
+  }
+  return cut;
+}
+
+/// A product of codes on the way to y.
+class PiecewiseProduct {
+ public:
+  PiecewiseProduct(const CodeProduct& product, const Cut& cut, const Scratch& scratch,
+                   Multiplier& multiplier, const LaunchTarget& target)
+      : product_(product),
+        cut_(cut),
+        places_(places(cut)),
+        memory_(static_cast<char*>(scratch.data)),
+        multiplier_(multiplier),
+        target_(target) {}
+
+  template <typename T>
+  [[nodiscard]] T* at(std::size_t place) const {
+    return reinterpret_cast<T*>(memory_ + place);
+  }
+  [[nodiscard]] const Places& places_of() const { return places_; }
+
+  /// body(first row, rows, first output, outputs) for each piece.
+  template <typename Body>
+  void for_each_piece(const Body& body) {
+    const auto& [m, n, k] = product_.shape;
+    for (std::int64_t output = 0; output < n; output += cut_.outputs) {
+      const std::int64_t outputs = std::min(cut_.outputs, n - output);
+      w_is_copied_ = false;
+      for (std::int64_t row = 0, rows = 0; row < m; row += rows) {
+        rows = std::min(cut_.rows, m - row);
+        if (cut_.keeps_few_together() && m - row - rows <= kFewRows) rows = m - row;
+        body(row, rows, output, outputs);
+      }
+    }
+  }
+
+  /// Sums of a piece, of all k: to `sums`, `stride` apart, or past kMaxInt32Depth to the deep ones.
+  void multiply(std::int64_t row, std::int64_t rows, std::int64_t output, std::int64_t outputs,
+                void* sums, std::int64_t stride) {
+    const std::int64_t k = product_.shape.k;
+    for (std::int64_t first = 0; first < k; first += cut_.depth) {
+      const std::int64_t depth = std::min(cut_.depth, k - first);
+      const std::int64_t padded_rows = cut_.padded_rows(rows);
+      const std::int64_t padded_outputs = cut_.padded_outputs(outputs);
+      const Operand x = operand({product_.x + row * k + first, k, rows, depth}, product_.x_type,
+                                padded_rows, cut_.copies_x, false, at<std::uint8_t>(places_.x));
+      const Operand w =
+          operand({product_.w + output * k + first, k, outputs, depth}, product_.w_type,
+                  padded_outputs, cut_.copies_w, w_is_copied_, at<std::uint8_t>(places_.w));
+      w_is_copied_ = !cut_.is_deep;
+      const NumberType type = cut_.is_fp8 ? NumberType::kF32 : NumberType::kInt32;
+      multiplier_.multiply({{padded_rows, padded_outputs, round_up(depth, kDepthUnit)},
+                            x,
+                            {w.type, w.data, w.stride, true},
+                            type,
+                            sums,
+                            stride},
+                           target_);
+      if (cut_.is_deep) add_part(rows * stride, first == 0);
+    }
+  }
+
+ private:
+  /// Codes as they are, or their copy.
+  Operand operand(const CodeBlock& block, NumberType type, std::int64_t padded_rows, bool copies,
+                  bool is_copied, std::uint8_t* copy) const {
+    if (!copies) return {type, block.codes, block.stride, false};
+    const std::int64_t stride = round_up(block.columns, kDepthUnit);
+    if (!is_copied) {
+      const std::int64_t packs_per_row = stride / kPackElements;
+      const std::int64_t num_packs = padded_rows * packs_per_row;
+      launch_streaming(num_packs, 1, 0, target_, &pad_codes_kernel, block, num_packs,
+                       Divider(packs_per_row), packs_per_row, copy);
+    }
+    return {type, copy, stride, false};
+  }
+
+  void add_part(std::int64_t count, bool is_first) const {
+    const auto run = [&](auto kernel) {
+      launch_streaming(count, 1, 0, target_, kernel, count, at<const std::int32_t>(places_.sums),
+                       at<std::int64_t>(places_.deep_sums));
+    };
+    if (is_first) return run(&add_part_kernel<true>);
+    run(&add_part_kernel<false>);
+  }
+
+  CodeProduct product_;
+  Cut cut_;
+  Places places_;
+  char* memory_;
+  Multiplier& multiplier_;
+  const LaunchTarget& target_;
+  bool w_is_copied_ = false;
+};
+
+/// Scales and zero points from a row on, without sums.
+EpilogueOperand operand_from(const RowScales& scales, DType compute, std::int64_t row) {
+  const std::int64_t first = scales.one_for_each_row ? row : 0;
+  const auto* const scale = static_cast<const char*>(scales.scale);
+  return {scale + first * static_cast<std::int64_t>(dtype_bytes(compute)),
+          scales.zero_point == nullptr ? nullptr : scales.zero_point + first, nullptr,
+          scales.one_for_each_row ? 1 : 0};
+}
+
+template <typename Sum, bool kHasZeroPoints>
+void launch_epilogue_of(DType dtype, const Epilogue& epilogue, const Sum* sums, void* y,
+                        const LaunchTarget& target) {
+  with_type(dtype, [&](auto type) {
+    using T = typename decltype(type)::Type;
+    if constexpr (!(std::is_same_v<Sum, float> && std::is_same_v<T, double>)) {
+      launch_streaming(epilogue.num_items(), 1, 0, target,
+                       &gemm_epilogue_kernel<T, Sum, kHasZeroPoints>, epilogue, sums, y);
+    }
+  });
+}
+
+/// What `sums` are is known from the cut; they may be null.
+void launch_epilogue(const Cut& cut, DType dtype, const Epilogue& epilogue, const void* sums,
+                     void* y, const LaunchTarget& target) {
+  const bool has_zero_points = epilogue.x.zero_point != nullptr || epilogue.w.zero_point != nullptr;
+  if (cut.is_fp8) {
+    launch_epilogue_of<float, false>(dtype, epilogue, static_cast<const float*>(sums), y, target);
+  } else if (cut.is_deep) {
+    launch_epilogue_of<std::int64_t, true>(dtype, epilogue, static_cast<const std::int64_t*>(sums),
+                                           y, target);
+  } else if (has_zero_points) {
+    launch_epilogue_of<std::int32_t, true>(dtype, epilogue, static_cast<const std::int32_t*>(sums),
+                                           y, target);
+  } else {
+    launch_epilogue_of<std::int32_t, false>(dtype, epilogue, static_cast<const std::int32_t*>(sums),
+                                            y, target);
+  }
+}
+
+}  // namespace
+
+std::size_t product_scratch_bytes(const GemmShape& shape) {
+  std::size_t most = 0;
+  for (const NumberType type : {NumberType::kInt8, NumberType::kE4M3}) {
+    Cut cut = uncut({shape, nullptr, nullptr, type, type}, nullptr);
+    cut.copies_x = cut.copies_w = true;
+    most = std::max(most, places(cut).end);
+  }
+  return most;
+}
+
+std::size_t least_product_scratch_bytes(const CodeProduct& product, const std::int32_t* y) {
+  return places(smallest(uncut(product, y))).end;
+}
+
+void launch_int8_gemm(const CodeProduct& product, std::int32_t* y, const Scratch& scratch,
+                      Multiplier& multiplier, const LaunchTarget& target) {
+  const auto& [m, n, k] = product.shape;
+  if (m == 0 || n == 0) return;
+  if (k == 0) {
+    check(cudaMemsetAsync(y, 0, static_cast<std::size_t>(m * n) * sizeof(*y), target.stream),
+          "cudaMemsetAsync", target.operation);
+    return;
+  }
+  const Cut cut = cut_to(uncut(product, y), scratch.bytes);
+  PiecewiseProduct pieces(product, cut, scratch, multiplier, target);
+  pieces.for_each_piece(
+      [&, n = n](std::int64_t row, std::int64_t rows, std::int64_t output, std::int64_t outputs) {
+        std::int32_t* const to = y + row * n + output;
+        if (!cut.writes_sums) {
+          pieces.multiply(row, rows, output, outputs, to, n);
+          return;
+        }
+        auto* const sums = pieces.at<std::int32_t>(pieces.places_of().sums);
+        const std::int64_t stride = cut.padded_outputs(outputs);
+        pieces.multiply(row, rows, output, outputs, sums, stride);
+        launch_streaming(rows * outputs, 1, 0, target, &gather_rows_kernel, rows, outputs, stride,
+                         Divider(outputs), sums, to, n);
+      });
+}
+
+void launch_linear(const LinearLayer& layer, const Scratch& scratch, Multiplier& multiplier,
+                   const LaunchTarget& target) {
+  const CodeProduct& product = layer.product;
+  const auto& [m, n, k] = product.shape;
+  if (m == 0 || n == 0) return;
+  const DType compute = layer.dtype == DType::kF64 ? DType::kF64 : DType::kF32;
+  const auto y_bytes = static_cast<std::int64_t>(dtype_bytes(layer.dtype));
+  const auto compute_bytes = static_cast<std::int64_t>(dtype_bytes(compute));
+  const Cut cut = cut_to(uncut(product, nullptr), scratch.bytes);
+  PiecewiseProduct pieces(product, cut, scratch, multiplier, target);
+  const Places& places = pieces.places_of();
+  pieces.for_each_piece([&, n = n, k = k](std::int64_t row, std::int64_t rows, std::int64_t output,
+                                          std::int64_t outputs) {
+    Epilogue epilogue{};
+    epilogue.rows = rows;
+    epilogue.columns = outputs;
+    epilogue.sums_stride = cut.padded_outputs(outputs);
+    epilogue.y_stride = n;
+    epilogue.depth = k;
+    epilogue.x = operand_from(layer.x, compute, row);
+    epilogue.w = operand_from(layer.w, compute, output);
+    if (layer.bias != nullptr) {
+      epilogue.bias = static_cast<const char*>(layer.bias) + output * compute_bytes;
+    }
+    epilogue.packs_per_row = (outputs + kPackElements - 1) / kPackElements;
+    epilogue.by_packs = Divider(epilogue.packs_per_row);
+    if (layer.w.zero_point != nullptr) {
+      auto* const sums = pieces.at<std::int64_t>(places.x_row_sums);
+      launch_code_sums(rows, k, product.x + row * k, sums, target);
+      epilogue.x.sum = sums;
+    }
+    if (layer.x.zero_point != nullptr) {
+      auto* const sums = pieces.at<std::int64_t>(places.w_row_sums);
+      if (layer.w_sums == nullptr && row == 0) {
+        launch_code_sums(outputs, k, product.w + output * k, sums, target);
+      }
+      epilogue.w.sum = layer.w_sums == nullptr ? sums : layer.w_sums + output;
+    }
+    const void* sums = nullptr;
+    if (k > 0) {
+      auto* const found = pieces.at<std::int32_t>(places.sums);
+      pieces.multiply(row, rows, output, outputs, found, epilogue.sums_stride);
+      sums = cut.is_deep ? pieces.at<void>(places.deep_sums) : found;
+    }
+    launch_epilogue(cut, layer.dtype, epilogue, sums,
+                    static_cast<char*>(layer.y) + (row * n + output) * y_bytes, target);
+  });
+}
+
+void launch_code_sums(std::int64_t rows, std::int64_t columns, const std::uint8_t* codes,
+                      std::int64_t* sums, const LaunchTarget& target) {
+  if (rows == 0) return;
+  launch_streaming(rows * kWarpThreads, 1, 0, target, &code_sums_kernel,
+                   CodeBlock{codes, columns, rows, columns}, sums);
+}
+
+}  // namespace cuqat::gpu

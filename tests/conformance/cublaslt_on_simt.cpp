@@ -1,0 +1,23 @@
+// In the place of cuda/cublaslt.cu: the executor's cuBLASLt.
+#include "cublaslt.hpp"
+
+namespace cuqat::gpu {
+
+const CublasLt& cublaslt() {
+  static constexpr CublasLt kStandIn{.create = cublasLtCreate,
+                                     .destroy = cublasLtDestroy,
+                                     .status_name = cublasLtGetStatusName,
+                                     .matmul = cublasLtMatmul,
+                                     .heuristic = cublasLtMatmulAlgoGetHeuristic,
+                                     .create_operation = cublasLtMatmulDescCreate,
+                                     .destroy_operation = cublasLtMatmulDescDestroy,
+                                     .set_operation = cublasLtMatmulDescSetAttribute,
+                                     .create_preference = cublasLtMatmulPreferenceCreate,
+                                     .destroy_preference = cublasLtMatmulPreferenceDestroy,
+                                     .set_preference = cublasLtMatmulPreferenceSetAttribute,
+                                     .create_layout = cublasLtMatrixLayoutCreate,
+                                     .destroy_layout = cublasLtMatrixLayoutDestroy};
+  return kStandIn;
+}
+
+}  // namespace cuqat::gpu
