@@ -104,4 +104,14 @@ void fp8_linear(DeviceSpan<const std::uint8_t> x, const DeviceQuantParams& x_par
 void gemm(ConstDeviceTensorView a, Transpose of_a, ConstDeviceTensorView b, Transpose of_b,
           DeviceTensorView y, const DeviceContext& context, StreamRef stream);
 
+/// y = x w^T + bias, of real numbers: gemm, and then the bias is added.
+/// Shape:  x [m, k], w [n, k] and y [m, n] as gemm; bias of n numbers of the compute type, or
+///         empty.
+/// Values: as gemm; the sum with the bias is rounded once more, to y's type.
+/// Order:  as gemm, one kernel more.
+/// Agrees: as gemm, but for that rounding.
+/// @throws as gemm, and for a bias that does not fit.
+void linear(ConstDeviceTensorView x, ConstDeviceTensorView w, ConstDeviceTensorView bias,
+            DeviceTensorView y, const DeviceContext& context, StreamRef stream);
+
 }  // namespace cuqat

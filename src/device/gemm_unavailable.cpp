@@ -35,5 +35,9 @@ void gemm(ConstDeviceTensorView, Transpose, ConstDeviceTensorView, Transpose, De
           const DeviceContext&, StreamRef) {
   unavailable();
 }
+void linear(ConstDeviceTensorView, ConstDeviceTensorView, ConstDeviceTensorView, DeviceTensorView,
+            const DeviceContext&, StreamRef) {
+  unavailable();
+}
 
 }  // namespace cuqat
