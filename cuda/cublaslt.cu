@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 
+#include <atomic>
+#include <cstdlib>
 #include <string>
 #include <type_traits>
 
@@ -9,6 +11,8 @@
 
 namespace cuqat::gpu {
 namespace {
+
+std::atomic<bool> has_ended = false;
 
 /// Of the major version whose header this was compiled with: others may differ in their types.
 CublasLt load() {
@@ -24,11 +28,15 @@ CublasLt load() {
     if (found == nullptr) throw BackendUnavailable(name + " has no " + function_name);
     function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(found);
   };
+  // Functions that are registered later are called earlier: this one before the library's own.
+  static_cast<void>(std::atexit([] { has_ended = true; }));
   CublasLt all{};
   find(all.create, "cublasLtCreate");
   find(all.destroy, "cublasLtDestroy");
   find(all.status_name, "cublasLtGetStatusName");
+  find(all.version, "cublasLtGetVersion");
   find(all.matmul, "cublasLtMatmul");
+  find(all.check_way, "cublasLtMatmulAlgoCheck");
   find(all.heuristic, "cublasLtMatmulAlgoGetHeuristic");
   find(all.create_operation, "cublasLtMatmulDescCreate");
   find(all.destroy_operation, "cublasLtMatmulDescDestroy");
@@ -47,5 +55,7 @@ const CublasLt& cublaslt() {
   static const CublasLt kLoaded = load();
   return kLoaded;
 }
+
+bool cublaslt_has_ended() { return has_ended; }
 
 }  // namespace cuqat::gpu

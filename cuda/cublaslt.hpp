@@ -11,7 +11,9 @@ struct CublasLt {
   decltype(&cublasLtCreate) create;
   decltype(&cublasLtDestroy) destroy;
   decltype(&cublasLtGetStatusName) status_name;
+  decltype(&cublasLtGetVersion) version;
   decltype(&cublasLtMatmul) matmul;
+  decltype(&cublasLtMatmulAlgoCheck) check_way;
   decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic;
   decltype(&cublasLtMatmulDescCreate) create_operation;
   decltype(&cublasLtMatmulDescDestroy) destroy_operation;
@@ -25,5 +27,8 @@ struct CublasLt {
 
 /// @throws BackendUnavailable where the library or one of the functions is not found.
 const CublasLt& cublaslt();
+
+/// True once the process is ending and the library may have been taken down.
+bool cublaslt_has_ended();
 
 }  // namespace cuqat::gpu

@@ -2,11 +2,10 @@
 // kMaxInt32Depth parts of k, whose sums are added in int64.
 #include <algorithm>
 #include <cstdint>
-#include <string>
 #include <type_traits>
 
-#include "cuqat/error.hpp"
 #include "dispatch.hpp"
+#include "gemm_cut.hpp"
 #include "gemm_epilogue.cuh"
 #include "gemm_operands.cuh"
 #include "launch.hpp"
@@ -15,112 +14,6 @@
 
 namespace cuqat::gpu {
 namespace {
-
-/// Rows and outputs of a piece are multiples of these, which are also the least.
-constexpr std::int64_t kRowsUnit = 32;
-constexpr std::int64_t kOutputsUnit = 16;
-/// Numbers of codes that cuBLASLt reads at once: k and what rows begin at.
-constexpr std::int64_t kDepthUnit = 16;
-/// Past this many int8 rows any number of them is taken as it is.
-constexpr std::int64_t kFewRows = 16;
-/// Inputs of a part of a deep product.
-constexpr std::int64_t kPartDepth = kMaxInt32Depth / kDepthUnit * kDepthUnit;
-
-constexpr std::int64_t round_up(std::int64_t number, std::int64_t unit) {
-  return (number + unit - 1) / unit * unit;
-}
-
-bool is_at_word(const void* address) { return reinterpret_cast<std::uintptr_t>(address) % 16 == 0; }
-
-/// How a product is cut, and what of it is copied.
-struct Cut {
-  std::int64_t rows;     ///< Of a piece; the last may have fewer, or kFewRows more.
-  std::int64_t outputs;  ///< Of a piece; the last may have fewer.
-  std::int64_t depth;    ///< Inputs of a part, the last of which may have fewer.
-  bool is_fp8;
-  bool copies_x;
-  bool copies_w;
-  bool is_deep;
-  bool writes_sums;  ///< To scratch memory, from where they become y.
-
-  /// Few rows left over cannot be padded where they lie: they belong to the piece before.
-  [[nodiscard]] bool keeps_few_together() const { return !copies_x || !writes_sums; }
-  [[nodiscard]] std::int64_t padded_rows(std::int64_t count) const {
-    if (count <= kFewRows) return kRowsUnit;
-    return is_fp8 ? round_up(count, kDepthUnit) : count;
-  }
-  [[nodiscard]] std::int64_t padded_outputs(std::int64_t count) const {
-    return round_up(count, is_fp8 ? kDepthUnit : kPackElements);
-  }
-};
-
-Cut uncut(const CodeProduct& product, const std::int32_t* y) {
-  const auto& [m, n, k] = product.shape;
-  Cut cut{};
-  cut.rows = m;
-  cut.outputs = n;
-  cut.is_fp8 = product.x_type != NumberType::kInt8;
-  cut.is_deep = !cut.is_fp8 && k > kMaxInt32Depth;
-  cut.depth = cut.is_deep ? kPartDepth : k;
-  const bool is_deep_enough = k % kDepthUnit == 0;
-  cut.copies_x = !is_deep_enough || !is_at_word(product.x) || cut.padded_rows(m) != m;
-  cut.copies_w = !is_deep_enough || !is_at_word(product.w) || cut.padded_outputs(n) != n;
-  cut.writes_sums =
-      y == nullptr || !is_at_word(y) || cut.padded_rows(m) != m || cut.padded_outputs(n) != n;
-  return cut;
-}
-
-/// Where a piece has its parts, from the begin of the scratch memory on.
-struct Places {
-  std::size_t x = 0;
-  std::size_t w = 0;
-  std::size_t sums = 0;       ///< int32 or f32.
-  std::size_t deep_sums = 0;  ///< int64.
-  std::size_t x_row_sums = 0;
-  std::size_t w_row_sums = 0;
-  std::size_t end = 0;
-};
-
-Places places(const Cut& cut) {
-  const std::int64_t most_rows = cut.rows + (cut.keeps_few_together() ? kFewRows : 0);
-  const std::int64_t rows = std::max(cut.padded_rows(most_rows), kRowsUnit);
-  const std::int64_t outputs = cut.padded_outputs(cut.outputs);
-  const std::int64_t depth = round_up(cut.depth, kDepthUnit);
-  Places result;
-  const auto take = [&](std::size_t& place, bool wanted, std::int64_t bytes) {
-    place = result.end;
-    if (wanted) result.end += aligned(static_cast<std::size_t>(bytes));
-  };
-  take(result.x, cut.copies_x, rows * depth);
-  take(result.w, cut.copies_w, outputs * depth);
-  take(result.sums, cut.writes_sums, rows * outputs * 4);
-  take(result.deep_sums, cut.is_deep, rows * outputs * 8);
-  take(result.x_row_sums, cut.writes_sums, rows * 8);
-  take(result.w_row_sums, cut.writes_sums, outputs * 8);
-  return result;
-}
-
-Cut smallest(Cut cut) {
-  cut.rows = std::min(cut.rows, kRowsUnit);
-  cut.outputs = std::min(cut.outputs, kOutputsUnit);
-  return cut;
-}
-
-/// As few pieces as fit.
-Cut cut_to(Cut cut, std::size_t bytes) {
-  while (places(cut).end > bytes) {
-    const bool can_cut_rows = cut.rows > kRowsUnit;
-    const bool can_cut_outputs = cut.outputs > kOutputsUnit;
-    if (can_cut_rows && (cut.rows >= cut.outputs || !can_cut_outputs)) {
-      cut.rows = round_up((cut.rows + 1) / 2, kRowsUnit);
-    } else if (can_cut_outputs) {
-      cut.outputs = round_up((cut.outputs + 1) / 2, kOutputsUnit);
-    } else {
-      break;
-    }
-  }
-  return cut;
-}
 
 /// A product of codes on the way to y.
 class PiecewiseProduct {
@@ -254,20 +147,6 @@ void launch_epilogue(const Cut& cut, DType dtype, const Epilogue& epilogue, cons
 }
 
 }  // namespace
-
-std::size_t product_scratch_bytes(const GemmShape& shape) {
-  std::size_t most = 0;
-  for (const NumberType type : {NumberType::kInt8, NumberType::kE4M3}) {
-    Cut cut = uncut({shape, nullptr, nullptr, type, type}, nullptr);
-    cut.copies_x = cut.copies_w = true;
-    most = std::max(most, places(cut).end);
-  }
-  return most;
-}
-
-std::size_t least_product_scratch_bytes(const CodeProduct& product, const std::int32_t* y) {
-  return places(smallest(uncut(product, y))).end;
-}
 
 void launch_int8_gemm(const CodeProduct& product, std::int32_t* y, const Scratch& scratch,
                       Multiplier& multiplier, const LaunchTarget& target) {

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <memory>
 #include <source_location>
+#include <span>
+#include <vector>
 
 #include "cuqat/format.hpp"
 #include "cuqat/gemm.hpp"
@@ -44,6 +46,7 @@ class Multiplier {
     void* workspace;  ///< Of the device, for one product at a time.
     std::size_t workspace_bytes;
     bool tunes;  ///< Tries what there is to make a product of integers, the first time.
+    std::uint64_t device_kind;  ///< Devices of one kind make products alike.
   };
 
   /// @throws BackendUnavailable where there is no cuBLASLt.
@@ -55,6 +58,11 @@ class Multiplier {
   /// Puts the product on the stream. Waits where it tunes, which it does not while the stream is
   /// captured.
   void multiply(const MatrixProduct& product, const LaunchTarget& target);
+
+  /// What it knows of kinds of products, and what another one knew.
+  [[nodiscard]] std::vector<std::byte> save() const;
+  /// @throws DataError for bytes that are damaged, or of another cuBLASLt or kind of device.
+  void restore(std::span<const std::byte> bytes, std::source_location operation);
 
  private:
   struct State;

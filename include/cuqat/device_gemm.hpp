@@ -13,6 +13,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "cuqat/device_context.hpp"
 #include "cuqat/device_fake_quant.hpp"
@@ -113,5 +115,19 @@ void gemm(ConstDeviceTensorView a, Transpose of_a, ConstDeviceTensorView b, Tran
 /// @throws as gemm, and for a bias that does not fit.
 void linear(ConstDeviceTensorView x, ConstDeviceTensorView w, ConstDeviceTensorView bias,
             DeviceTensorView y, const DeviceContext& context, StreamRef stream);
+
+/// The ways to make products that the context has found so far, as bytes.
+/// Order:  allocates as a first product, if there was none, and waits for that but for no stream.
+/// @throws BackendUnavailable and CudaError as int8_gemm.
+std::vector<std::byte> save_product_plans(const DeviceContext& context);
+
+/// Takes the ways that save_product_plans gave, in this process or another: products of those kinds
+/// are neither asked about nor tried, and have the same bits as where the plans were made.
+/// Values: what cuBLASLt does not take any more is left out.
+/// Order:  as save_product_plans.
+/// @throws DataError for bytes that are damaged, of another version of cuqat or cuBLASLt, or of a
+///         device with another compute capability or number of multiprocessors: nothing is taken
+///         then; BackendUnavailable and CudaError as int8_gemm.
+void load_product_plans(std::span<const std::byte> plans, const DeviceContext& context);
 
 }  // namespace cuqat

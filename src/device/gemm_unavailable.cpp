@@ -40,4 +40,7 @@ void linear(ConstDeviceTensorView, ConstDeviceTensorView, ConstDeviceTensorView,
   unavailable();
 }
 
+std::vector<std::byte> save_product_plans(const DeviceContext&) { unavailable(); }
+void load_product_plans(std::span<const std::byte>, const DeviceContext&) { unavailable(); }
+
 }  // namespace cuqat

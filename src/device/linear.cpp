@@ -8,8 +8,8 @@ using detail::as_plain;
 
 void linear(ConstDeviceTensorView x, ConstDeviceTensorView w, ConstDeviceTensorView bias,
             DeviceTensorView y, const DeviceContext& context, StreamRef stream) {
-  const GemmShape shape = detail::check_gemm({"x", as_plain(x)}, Transpose::kNo,
-                                             {"w", as_plain(w)}, Transpose::kYes, as_plain(y));
+  const GemmShape shape = detail::check_gemm({"x", as_plain(x)}, Transpose::kNo, {"w", as_plain(w)},
+                                             Transpose::kYes, as_plain(y));
   detail::check_bias(as_plain(bias), shape.n, as_plain(y));
   if (bias.count() != 0) {
     detail::check_device_view("bias", bias, context);

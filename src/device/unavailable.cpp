@@ -5,6 +5,7 @@
 #include "cuqat/device_fake_quant.hpp"
 #include "cuqat/device_fake_quant_batch.hpp"
 #include "cuqat/device_histogram.hpp"
+#include "cuqat/device_layer.hpp"
 #include "cuqat/device_observers.hpp"
 #include "cuqat/device_percentile.hpp"
 #include "cuqat/device_statistics.hpp"
@@ -24,6 +25,8 @@ struct DeviceContext::State {};
 struct DeviceCalibrationCollector::State {};
 struct DeviceStreamer::State {};
 struct FakeQuantizeBatch::State {};
+struct DeviceQatLayer::State {};
+struct DeviceQatLayer::Saved::State {};
 
 DeviceContext::DeviceContext(const Options&) { unavailable(); }
 DeviceContext::~DeviceContext() = default;
@@ -208,5 +211,52 @@ std::vector<QuantizationSpec> calibrate_model(std::span<const DeviceLayerActivat
                                               StreamRef) {
   unavailable();
 }
+
+DeviceQatLayer::Saved::Saved() = default;
+DeviceQatLayer::Saved::~Saved() = default;
+DeviceQatLayer::Saved::Saved(Saved&&) noexcept = default;
+DeviceQatLayer::Saved& DeviceQatLayer::Saved::operator=(Saved&&) noexcept = default;
+DeviceQatLayer::DeviceQatLayer(std::int64_t, std::int64_t, const QatLayerConfig&, std::uint64_t,
+                               const DeviceContext&) {
+  unavailable();
+}
+DeviceQatLayer::~DeviceQatLayer() = default;
+DeviceQatLayer::DeviceQatLayer(DeviceQatLayer&&) noexcept = default;
+DeviceQatLayer& DeviceQatLayer::operator=(DeviceQatLayer&&) noexcept = default;
+std::int64_t DeviceQatLayer::in_features() const noexcept { return 0; }
+std::int64_t DeviceQatLayer::out_features() const noexcept { return 0; }
+const QatLayerConfig& DeviceQatLayer::config() const noexcept {
+  static const QatLayerConfig kNone;
+  return kNone;
+}
+ConstDeviceTensorView DeviceQatLayer::weight() const { unavailable(); }
+ConstDeviceTensorView DeviceQatLayer::bias() const { unavailable(); }
+DeviceTensorView DeviceQatLayer::change_weight() { unavailable(); }
+DeviceTensorView DeviceQatLayer::change_bias() { unavailable(); }
+void DeviceQatLayer::calibrate_from_data(std::span<const ConstDeviceTensorView>,
+                                         const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void DeviceQatLayer::set_activation_params(const QuantParams&, const DeviceContext&) {
+  unavailable();
+}
+void DeviceQatLayer::set_weight_params(const QuantParams&, const DeviceContext&) { unavailable(); }
+DeviceQuantParams DeviceQatLayer::activation_params() const { unavailable(); }
+DeviceQuantParams DeviceQatLayer::weight_params() const { unavailable(); }
+DeviceTensorView DeviceQatLayer::change_weight_scale() { unavailable(); }
+DeviceTensorView DeviceQatLayer::change_activation_scale() { unavailable(); }
+void DeviceQatLayer::forward_train(ConstDeviceTensorView, DeviceTensorView, Saved&,
+                                   const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void DeviceQatLayer::backward(ConstDeviceTensorView, Saved&, const DeviceQatGradients&,
+                              const DeviceContext&, StreamRef) {
+  unavailable();
+}
+void DeviceQatLayer::forward_infer(ConstDeviceTensorView, DeviceTensorView, const DeviceContext&,
+                                   StreamRef) {
+  unavailable();
+}
+QatLayer DeviceQatLayer::to_host(const DeviceContext&, StreamRef) const { unavailable(); }
 
 }  // namespace cuqat

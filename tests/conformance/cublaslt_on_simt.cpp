@@ -7,7 +7,9 @@ const CublasLt& cublaslt() {
   static constexpr CublasLt kStandIn{.create = cublasLtCreate,
                                      .destroy = cublasLtDestroy,
                                      .status_name = cublasLtGetStatusName,
+                                     .version = cublasLtGetVersion,
                                      .matmul = cublasLtMatmul,
+                                     .check_way = cublasLtMatmulAlgoCheck,
                                      .heuristic = cublasLtMatmulAlgoGetHeuristic,
                                      .create_operation = cublasLtMatmulDescCreate,
                                      .destroy_operation = cublasLtMatmulDescDestroy,
@@ -19,5 +21,7 @@ const CublasLt& cublaslt() {
                                      .destroy_layout = cublasLtMatrixLayoutDestroy};
   return kStandIn;
 }
+
+bool cublaslt_has_ended() { return false; }
 
 }  // namespace cuqat::gpu

@@ -6,10 +6,10 @@
 #include <span>
 
 #include "conformance/device_arguments.hpp"
+#include "conformance/device_products.hpp"
 #include "cuqat/device_dynamic_quant.hpp"
 #include "cuqat/device_equalization.hpp"
 #include "cuqat/device_fake_quant_batch.hpp"
-#include "cuqat/device_gemm.hpp"
 #include "cuqat/device_histogram.hpp"
 #include "cuqat/device_percentile.hpp"
 
@@ -37,6 +37,45 @@ Argument of_rows(std::string_view name, std::size_t alignment = 4) {
 /// That the others are compared with.
 Argument sizing(std::string_view name, std::int64_t count = kCount, std::size_t alignment = 1) {
   return {name, Role::kInput, count, alignment, {}, true};
+}
+
+std::vector<Function> product_functions(const DeviceContext& context, StreamRef stream) {
+  return {
+      {"int8_gemm",
+       {input("x"), input("w"), output("product", 625, 4)},
+       [&context, stream](const Values& v) {
+         int8_gemm(v.span<const std::uint8_t>(0), v.span<const std::uint8_t>(1), kProduct,
+                   v.span<std::int32_t>(2), context, stream);
+       }},
+      {"sum_code_rows",
+       {input("codes"), {"sums", Role::kOutput, 25, 8, {}, true}},
+       [&context, stream](const Values& v) {
+         sum_code_rows(v.span<const std::uint8_t>(0), 40, v.span<std::int64_t>(1), context, stream);
+       }},
+      {"int8_linear",
+       {input("x"), of_rows("x_params.scale"), of_rows("x_params.zero_point"), input("w"),
+        of_rows("w_params.scale"), of_rows("w_params.zero_point"), of_rows("bias"),
+        of_rows("w_sums", 8), output("y", 625)},
+       [&context, stream](const Values& v) {
+         int8_linear(v.span<const std::uint8_t>(0), v.params(1), v.span<const std::uint8_t>(3),
+                     v.params(4), kProduct, v.f32(6), v.span<const std::int64_t>(7),
+                     v.rows_of_25(8, 25), context, stream);
+       }},
+      {"fp8_linear",
+       {input("x"), of_rows("x_params.scale"), input("w"), of_rows("w_params.scale"),
+        of_rows("bias"), output("y", 625)},
+       [&context, stream](const Values& v) {
+         fp8_linear(v.span<const std::uint8_t>(0), v.scales_of(Format::kE4M3, 1),
+                    v.span<const std::uint8_t>(2), v.scales_of(Format::kE5M2, 3), kProduct,
+                    v.f32(4), v.rows_of_25(5, 25), context, stream);
+       }},
+      {"gemm",
+       {input("a", kCount, 4), input("b", kCount, 4), output("y", 625, 4)},
+       [&context, stream](const Values& v) {
+         gemm(v.rows_of_25(0, 40), Transpose::kNo, v.rows_of_25(1, 40), Transpose::kYes,
+              v.rows_of_25(2, 25), context, stream);
+       }},
+  };
 }
 
 }  // namespace
@@ -67,7 +106,7 @@ std::vector<Function> device_functions(const DeviceContext& context, StreamRef s
   const Argument new_scale = output("scales.scale", kCount, 4);
   const Argument new_zero_point = output("scales.zero_point", kCount, 4);
   const std::vector<double> percentiles = {50.0, 99.0};
-  return {
+  std::vector<Function> all = {
       {"quantize",
        {sizing("x"), scale, zero_point, output("codes")},
        [&context, stream](const Values& v) {
@@ -217,39 +256,11 @@ std::vector<Function> device_functions(const DeviceContext& context, StreamRef s
        [&context, stream](const Values& v) {
          multiply_channels(v.f32(0), 0, v.f32(1), v.f32(2), context, stream);
        }},
-      {"int8_gemm",
-       {input("x"), input("w"), output("product", 625, 4)},
+      {"linear",
+       {input("x", kCount, 4), input("w", kCount, 4), of_rows("bias"), output("y", 625, 4)},
        [&context, stream](const Values& v) {
-         int8_gemm(v.span<const std::uint8_t>(0), v.span<const std::uint8_t>(1), kProduct,
-                   v.span<std::int32_t>(2), context, stream);
-       }},
-      {"sum_code_rows",
-       {input("codes"), {"sums", Role::kOutput, 25, 8, {}, true}},
-       [&context, stream](const Values& v) {
-         sum_code_rows(v.span<const std::uint8_t>(0), 40, v.span<std::int64_t>(1), context, stream);
-       }},
-      {"int8_linear",
-       {input("x"), of_rows("x_params.scale"), of_rows("x_params.zero_point"), input("w"),
-        of_rows("w_params.scale"), of_rows("w_params.zero_point"), of_rows("bias"),
-        of_rows("w_sums", 8), output("y", 625)},
-       [&context, stream](const Values& v) {
-         int8_linear(v.span<const std::uint8_t>(0), v.params(1), v.span<const std::uint8_t>(3),
-                     v.params(4), kProduct, v.f32(6), v.span<const std::int64_t>(7),
-                     v.rows_of_25(8, 25), context, stream);
-       }},
-      {"fp8_linear",
-       {input("x"), of_rows("x_params.scale"), input("w"), of_rows("w_params.scale"),
-        of_rows("bias"), output("y", 625)},
-       [&context, stream](const Values& v) {
-         fp8_linear(v.span<const std::uint8_t>(0), v.scales_of(Format::kE4M3, 1),
-                    v.span<const std::uint8_t>(2), v.scales_of(Format::kE5M2, 3), kProduct,
-                    v.f32(4), v.rows_of_25(5, 25), context, stream);
-       }},
-      {"gemm",
-       {input("a", kCount, 4), input("b", kCount, 4), output("y", 625, 4)},
-       [&context, stream](const Values& v) {
-         gemm(v.rows_of_25(0, 40), Transpose::kNo, v.rows_of_25(1, 40), Transpose::kYes,
-              v.rows_of_25(2, 25), context, stream);
+         linear(v.rows_of_25(0, 40), v.rows_of_25(1, 40), v.f32(2), v.rows_of_25(3, 25), context,
+                stream);
        }},
       {"observe",
        {sizing("batch")},
@@ -264,6 +275,9 @@ std::vector<Function> device_functions(const DeviceContext& context, StreamRef s
                                              context, stream);
        }},
   };
+  if (!has_products()) return all;
+  for (Function& function : product_functions(context, stream)) all.push_back(std::move(function));
+  return all;
 }
 
 }  // namespace cuqat::test

@@ -50,6 +50,8 @@ Transpose how(bool transposed) { return transposed ? Transpose::kYes : Transpose
 
 class DeviceGemm : public testing::TestWithParam<std::tuple<DType, DType>> {
  protected:
+  void SetUp() override { CUQAT_SKIP_WITHOUT_PRODUCTS(); }
+
   static void expect_product(const GemmShape& shape, bool a_transposed, bool b_transposed,
                              std::size_t offset = 0) {
     const auto [dtype, y_dtype] = GetParam();
@@ -125,6 +127,8 @@ INSTANTIATE_TEST_SUITE_P(
 
 class DeviceProducts : public DeviceArguments {
  protected:
+  void SetUp() override { CUQAT_SKIP_WITHOUT_PRODUCTS(); }
+
   [[nodiscard]] DeviceSpan<const std::uint8_t> codes(std::int64_t count) const {
     return {static_cast<const std::uint8_t*>(x_), count};
   }

@@ -20,6 +20,8 @@ struct Offsets {
 
 class DeviceInt8Gemm : public testing::Test {
  protected:
+  void SetUp() override { CUQAT_SKIP_WITHOUT_PRODUCTS(); }
+
   static StreamRef stream() { return device_under_test().stream; }
 
   static void expect_product(const GemmShape& shape, const Codes& x, const Codes& w,

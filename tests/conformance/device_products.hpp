@@ -72,6 +72,27 @@ class Placed {
   DeviceMemory memory_;
 };
 
+/// False on a machine without cuBLASLt, where products are not tested.
+inline bool has_products() {
+  static const bool kHasProducts = [] {
+    const DeviceMemory codes(Codes(16));
+    const DeviceMemory product(sizeof(std::int32_t));
+    try {
+      int8_gemm({codes.as<const std::uint8_t>(), 1}, {codes.as<const std::uint8_t>(), 1}, {1, 1, 1},
+                {product.as<std::int32_t>(), 1}, device_under_test().context,
+                device_under_test().stream);
+    } catch (const BackendUnavailable&) {
+      return false;
+    }
+    EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
+    return true;
+  }();
+  return kHasProducts;
+}
+
+#define CUQAT_SKIP_WITHOUT_PRODUCTS() \
+  if (!has_products()) GTEST_SKIP() << "NOTHING WAS TESTED: there is no cuBLASLt here"
+
 /// The device's context makes products: where the order has a graph, the first of a shape comes
 /// before, as it allocates.
 inline void run_product(const std::function<void()>& work) {

@@ -164,6 +164,63 @@ TEST_F(ProductPlans, EveryCallOfAFirstProductMayFail) {
   EXPECT_GT(num_failures, 15);
 }
 
+TEST_F(ProductPlans, MayBeSavedAndLoaded) {
+  const DeviceContext context;
+  static_cast<void>(counted([&] { multiply({20, 8, 16}, context); }));
+  static_cast<void>(counted([&] { multiply_floats(context); }));
+  const std::vector<std::byte> plans = save_product_plans(context);
+  EXPECT_EQ(save_product_plans(context), plans);
+  const DeviceContext another;
+  load_product_plans(plans, another);
+  load_product_plans(plans, another);
+  EXPECT_EQ(save_product_plans(another), plans);
+  const simt::Counters of_known = counted([&] { multiply({20, 8, 16}, another); });
+  EXPECT_EQ(of_known.heuristics, 0);
+  EXPECT_EQ(of_known.waits, 0);
+  EXPECT_EQ(of_known.launches, 1);
+  EXPECT_EQ(counted([&] { multiply_floats(another); }).heuristics, 0);
+  EXPECT_EQ(counted([&] { multiply({20, 8, 32}, another); }).heuristics, 1);
+  // With less memory those that take it are found anew.
+  const DeviceContext small({.gemm_workspace_bytes = 0});
+  load_product_plans(plans, small);
+  EXPECT_EQ(counted([&] { multiply_floats(small); }).heuristics, 1);
+}
+
+TEST_F(ProductPlans, OfAnotherKindOrDamagedAreRefused) {
+  const auto expect_refused = [](const std::vector<std::byte>& plans, const DeviceContext& context,
+                                 const std::string& part) {
+    const std::vector<std::byte> before = save_product_plans(context);
+    try {
+      load_product_plans(plans, context);
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const DataError& error) {
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+    EXPECT_EQ(save_product_plans(context), before);
+  };
+  const DeviceContext context;
+  static_cast<void>(counted([&] { multiply({20, 8, 16}, context); }));
+  const std::vector<std::byte> plans = save_product_plans(context);
+  const DeviceContext another;
+  for (std::size_t size = 0; size < plans.size(); ++size) {
+    expect_refused({plans.begin(), plans.begin() + static_cast<std::ptrdiff_t>(size)}, another,
+                   "saved plans");
+  }
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    std::vector<std::byte> damaged = plans;
+    damaged[i] ^= std::byte{4};
+    expect_refused(damaged, another, "saved plans");
+  }
+  simt::set_cublaslt_version(130'100);
+  expect_refused(plans, another, "another version of cuBLASLt");
+  simt::set_cublaslt_version(130'000);
+  simt::set_compute_capability(100);
+  const DeviceContext newer;
+  simt::set_compute_capability(90);
+  expect_refused(plans, newer, "another kind of device");
+  EXPECT_NO_THROW(load_product_plans(plans, another));
+}
+
 TEST_F(ProductPlans, OfFp8AreRefusedOnOlderDevices) {
   simt::set_compute_capability(86);
   const DeviceContext context;

@@ -33,6 +33,7 @@ class Mutant(NamedTuple):
 
 
 AGREE = "ScaledOperations/Device.*/"
+LINEAR = "EveryDType/DeviceLinear."
 MUTANTS = [
     # Barriers and fences.
     Mutant("no barrier before a block knows that it is the last", "cuda/statistics.cuh",
@@ -233,6 +234,34 @@ MUTANTS = [
            "detail::scale_region(params)", "{detail::scale_region(params)", "DeviceChecks.*"),
     Mutant("steps before the newest forgotten", "cuda/observers.cuh", "step != slot && past",
            "step > slot && past", "DeviceObservers.*"),
+    # Products.
+    Mutant("the term of w's zero points forgotten", "cuda/gemm_epilogue.cuh",
+           "outputs.zero_point[j] * row_sum", "0", LINEAR + "HasTheHostsBits*"),
+    Mutant("the depth forgotten where both operands have zero points", "cuda/gemm_epilogue.cuh",
+           "    terms.sum[i] = wrapping(epilogue.depth) * terms.zero_point[i];\n", "",
+           LINEAR + "HasTheHostsBits*"),
+    Mutant("padding that is the next row", "cuda/gemm_operands.cuh",
+           "left < kPackElements ? static_cast<int>(left) : kPackElements", "kPackElements",
+           "DeviceInt8Gemm.IsTheHosts*"),
+    Mutant("a part of a deep sum in the place of those before", "cuda/gemm_operands.cuh",
+           "(kIsFirst ? 0 : sums[i]) + part[i]", "part[i]", LINEAR + "IsExactForEveryDepth*"),
+    Mutant("parts deeper than int32 holds", "cuda/gemm_cut.cu",
+           "kPartDepth = kMaxInt32Depth / kDepthUnit", "kPartDepth = 2 * kMaxInt32Depth / kDepthUnit",
+           LINEAR + "IsExactForEveryDepth*"),
+    Mutant("a copy of x kept for the rows after it", "cuda/gemm.cu",
+           "cut_.copies_x, false,", "cut_.copies_x, row > 0,", "DeviceInt8Gemm.IsTheSameInPieces"),
+    Mutant("few rows left over padded into what follows", "cuda/gemm_cut.hpp",
+           "return !copies_x || !writes_sums;", "return !copies_x;",
+           "DeviceInt8Gemm.IsTheSameInPieces"),
+    Mutant("a plan for every alignment", "cuda/product_plan.cu",
+           "{alignment_of(a.data), alignment_of(b.data), alignment_of(y)}", "{16, 16, 16}",
+           "EveryDType/DeviceGemm.TakesEveryAddress*"),
+    Mutant("a plan for every depth", "cuda/product_plan.cu",
+           "{shape.m, shape.n, shape.k, a.stride", "{shape.m, shape.n, 0, a.stride",
+           "EveryDType/DeviceGemm.IsTheProduct*"),
+    Mutant("b's transpose forgotten", "cuda/product_plan.cu",
+           "transpose(CUBLASLT_MATMUL_DESC_TRANSA, kind.transposed[1] != 0)",
+           "transpose(CUBLASLT_MATMUL_DESC_TRANSA, true)", "EveryDType/DeviceGemm.IsTheProduct*"),
 ]
 
 # What the tests are built from.

@@ -210,6 +210,8 @@ using simt::Device;
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) { return simt::create(handle); }
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) { return simt::destroy(handle); }
 
+size_t cublasLtGetVersion() { return simt::device().cublaslt_version; }
+
 const char* cublasLtGetStatusName(cublasStatus_t status) {
   switch (status) {
     case CUBLAS_STATUS_SUCCESS:
@@ -313,6 +315,20 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle,
     }
     return CUBLAS_STATUS_SUCCESS;
   });
+}
+
+cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation,
+                                       cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                       cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                       const cublasLtMatmulAlgo_t* algo,
+                                       cublasLtMatmulHeuristicResult_t* result) {
+  if (handle == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
+  simt::Problem problem{*operation, *a, *b, *d, 0, 0, 0};
+  const cublasStatus_t status = simt::check_problem(problem, *c);
+  if (status != CUBLAS_STATUS_SUCCESS) return status;
+  if (algo->data[0] != simt::digest(problem)) return CUBLAS_STATUS_INVALID_VALUE;
+  result->workspaceSize = static_cast<size_t>(algo->data[2]);
+  return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation,

@@ -56,6 +56,9 @@ void set_multiprocessor_count(int count) {
 void set_compute_capability(int ten_times) {
   locked([&](Device& d) { d.compute_capability = ten_times; });
 }
+void set_cublaslt_version(std::size_t version) {
+  locked([&](Device& d) { d.cublaslt_version = version; });
+}
 void set_max_shared_bytes(std::size_t bytes) {
   locked([&](Device& d) {
     d.max_shared_bytes = bytes;

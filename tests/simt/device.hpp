@@ -97,6 +97,7 @@ struct Device {
   std::uint64_t num_kernels = 0;
   int num_multiprocessors = 4;
   int compute_capability = 90;
+  std::size_t cublaslt_version = 130000;
   std::size_t products = 0;  // of cuBLASLt: handles, descriptors, layouts and preferences alive
   std::size_t max_shared_bytes = kMaxSharedBytes;
 

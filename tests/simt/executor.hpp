@@ -71,7 +71,8 @@ void fail_call(int n);
 
 void set_multiprocessor_count(int count);  ///< 4 unless set.
 
-void set_compute_capability(int ten_times);  ///< 90 unless set.
+void set_compute_capability(int ten_times);      ///< 90 unless set.
+void set_cublaslt_version(std::size_t version);  ///< 130000 unless set.
 
 /// What a block may ask for: 227 KiB, sm_90's, unless set. Architectures differ: 64 KiB of sm_75,
 /// 99 of sm_86, 89 and 120, 163 of sm_80.
