@@ -57,18 +57,20 @@ TEST_P(DeviceLinear, MayLieAtEveryAddress) {
 /// Past kMaxInt32Depth, also with every code -128 and the zero points that make most of it.
 TEST_P(DeviceLinear, IsExactForEveryDepth) {
   set_device_order(0);
+  const DeviceContext context({.tunes_products = false});
+  const Where where{.context = &context};
   for (const std::int64_t k : {131'071, 131'072, 300'001}) {
     const auto length = static_cast<std::size_t>(k);
     Layer layer = some_layer({2, 3, k}, variant_of(31));
-    ASSERT_EQ(device_outputs(layer, GetParam()), host_outputs(layer, GetParam())) << k;
+    ASSERT_EQ(device_outputs(layer, GetParam(), where), host_outputs(layer, GetParam())) << k;
     layer.x = Codes(2 * length, 0x80);
     layer.w = Codes(3 * length, 0x80);
     layer.x_params.zero_point.assign(2, 127);
     layer.w_params.zero_point.assign(3, 127);
-    ASSERT_EQ(device_outputs(layer, GetParam()), host_outputs(layer, GetParam())) << k;
+    ASSERT_EQ(device_outputs(layer, GetParam(), where), host_outputs(layer, GetParam())) << k;
     layer.x_params.zero_point.clear();
     layer.w_params.zero_point.clear();
-    ASSERT_EQ(device_outputs(layer, GetParam()), host_outputs(layer, GetParam())) << k;
+    ASSERT_EQ(device_outputs(layer, GetParam(), where), host_outputs(layer, GetParam())) << k;
   }
 }
 
@@ -87,11 +89,16 @@ TEST_P(DeviceLinear, IsTheSameInPieces) {
       }
     }
   }
-  // And in depth: pieces of 32 rows and outputs.
-  const Layer deep = some_layer({49, 33, 131'072}, variant_of(31));
-  const DeviceContext context(DeviceContext::Options{.workspace_bytes = 7 << 20});
-  EXPECT_EQ(device_outputs(deep, GetParam(), {0, 1, 0, false, &context}),
-            host_outputs(deep, GetParam()));
+}
+
+/// Pieces and parts of each.
+TEST(DeviceDeepLinear, IsTheSameInPieces) {
+  CUQAT_SKIP_WITHOUT_PRODUCTS();
+  set_device_order(0);
+  const Layer layer = some_layer({49, 17, 131'072}, variant_of(31));
+  const DeviceContext context({.workspace_bytes = 7 << 20, .tunes_products = false});
+  EXPECT_EQ(device_outputs(layer, DType::kF32, {0, 1, 0, false, &context}),
+            host_outputs(layer, DType::kF32));
 }
 
 TEST_P(DeviceLinear, MayHaveNoRowsOutputsOrInputs) {
