@@ -47,7 +47,8 @@ std::vector<BackendInfo> list_backends();
 /// Most threads of one call.
 inline constexpr int kMaxThreads = 1024;
 
-/// Where and how a host operation runs. Results never depend on it.
+/// Where and how a host operation runs. Results never depend on it, but for the last bits of
+/// products of real numbers and of FP8 codes (gemm.hpp).
 struct HostOptions {
   Backend backend = Backend::automatic();
   int num_threads = 0;  ///< At most kMaxThreads; 0: as many as the machine has.

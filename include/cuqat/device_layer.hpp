@@ -21,9 +21,9 @@ namespace cuqat {
 
 /// Where backward writes. What is empty is not computed.
 struct DeviceQatGradients {
-  DeviceTensorView dx;       ///< As x.
-  DeviceTensorView dweight;  ///< [out_features, in_features] of the dtype of the weights.
-  DeviceTensorView dbias;    ///< [out_features] of the dtype of the weights.
+  DeviceTensorView dx{};       ///< As x.
+  DeviceTensorView dweight{};  ///< [out_features, in_features] of the dtype of the weights.
+  DeviceTensorView dbias{};    ///< [out_features] of the dtype of the weights.
   /// In the dtype of the weights; where learn_weight_scale, as many as its scales.
   DeviceLearnedScaleGradient weight{};
   /// Where learn_activation_scale; one.

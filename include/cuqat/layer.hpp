@@ -45,9 +45,9 @@ struct QatLayerConfig {
 
 /// Where backward writes. What is empty is not computed.
 struct QatGradients {
-  TensorView dx;                      ///< As x.
-  TensorView dweight;                 ///< [out_features, in_features] of the dtype of the weights.
-  TensorView dbias;                   ///< [out_features] of the dtype of the weights.
+  TensorView dx{};                    ///< As x.
+  TensorView dweight{};               ///< [out_features, in_features] of the dtype of the weights.
+  TensorView dbias{};                 ///< [out_features] of the dtype of the weights.
   LearnedScaleGradient weight{};      ///< Where learn_weight_scale; as many as its scales.
   LearnedScaleGradient activation{};  ///< Where learn_activation_scale; one.
 };
@@ -148,7 +148,7 @@ class QatLayer {
   ///         fp8_linear and linear say.
   /// @param saved  becomes what backward takes; after an exception it holds nothing.
   /// @throws InvalidArgument before calibration, for shapes and dtypes that do not fit, for weights
-  ///         that are not finite, for y in memory of x.
+  ///         that are not finite, for y in memory of x or of the layer.
   void forward_train(ConstTensorView x, TensorView y, Saved& saved,
                      const HostOptions& options = {});
 

@@ -116,7 +116,9 @@ void DeviceQatLayer::State::check_pass(const ConstDeviceTensorView& x, const Dev
                                        const DeviceContext& context) const {
   check_input("x", x, context);
   check_output("y", y, x.dtype(), Shape{x.shape()[0], out_features}, context);
-  detail::check_apart({{"y", as_plain(y)}}, {{"x", as_plain(x)}});
+  detail::check_apart({{"y", as_plain(y)}}, {{"x", as_plain(x)},
+                                             {"the layer's weights", as_plain(weight())},
+                                             {"the layer's bias", as_plain(bias())}});
   check_calibrated();
 }
 

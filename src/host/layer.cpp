@@ -124,6 +124,8 @@ void QatLayer::check_input(const std::string& name, ConstTensorView x, ConstTens
   detail::check_matrix("y", y);
   check_output("y", y, x.dtype(), Shape{x.shape()[0], out_features_});
   detail::check_disjoint({"y", y}, {name, x});
+  detail::check_disjoint({"y", y}, {"the layer's weights", weight()});
+  detail::check_disjoint({"y", y}, {"the layer's bias", bias()});
 }
 
 void QatLayer::multiply(ConstTensorView x, ConstTensorView quantized,

@@ -117,6 +117,18 @@ TEST(LayerKeepsItsPromises, GradientsAreNotWrittenIntoTheWeights) {
   EXPECT_EQ(bytes_of_view(layer.weight()), weight);
 }
 
+TEST(LayerKeepsItsPromises, OutputsAreNotWrittenIntoTheParameters) {
+  QatLayer layer = some_layer({}, DType::kF32, kIn, kOut);
+  const Numbers x = some_input(DType::kF32, 2, kIn);
+  const TensorView y(layer.change_weight().data(), DType::kF32, Shape{2, kOut});
+  const Bytes weight = bytes_of_view(layer.weight());
+  expect_invalid([&] { layer.forward_infer(x.view(), y); }, {"y", "weights"});
+  EXPECT_EQ(bytes_of_view(layer.weight()), weight);
+  const TensorView short_y(layer.change_bias().data(), DType::kF32, Shape{1, kOut});
+  const Numbers row = some_input(DType::kF32, 1, kIn);
+  expect_invalid([&] { layer.forward_infer(row.view(), short_y); }, {"y", "bias"});
+}
+
 /// As weights that are not finite are.
 TEST(LayerKeepsItsPromises, WeightsOfANaNCodeAreRefused) {
   QatLayerConfig config;
