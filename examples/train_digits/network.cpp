@@ -31,12 +31,12 @@ void FloatLayer::forward_infer(ConstTensorView x, TensorView y, const HostOption
 void FloatLayer::backward(ConstTensorView dy, const Saved& saved, const QatGradients& gradients,
                           const HostOptions& options) const {
   cuqat::gemm(dy, Transpose::kYes, saved.input.view(), Transpose::kNo, gradients.dweight, options);
-  const std::vector<float> ones(static_cast<std::size_t>(dy.shape()[0]), 1.0f);
-  cuqat::gemm(
-      ConstTensorView(ones.data(), cuqat::Shape{1, dy.shape()[0]}), Transpose::kNo, dy,
-      Transpose::kNo,
-      TensorView(gradients.dbias.data(), cuqat::DType::kF32, cuqat::Shape{1, dy.shape()[1]}),
-      options);
+  const std::span dbias(static_cast<float*>(gradients.dbias.data()), bias_.size());
+  std::ranges::fill(dbias, 0.0f);
+  const auto* element = static_cast<const float*>(dy.data());
+  for (std::int64_t row = 0; row < dy.shape()[0]; ++row) {
+    for (float& sum : dbias) sum += *element++;
+  }
   if (gradients.dx.count() > 0) {
     cuqat::gemm(dy, Transpose::kNo, weight(), Transpose::kNo, gradients.dx, options);
   }

@@ -13,16 +13,15 @@ constexpr double kTiny = 1e-12;
 void Adam::start(std::size_t count) {
   mean_.resize(count);
   square_.resize(count);
-  mean_weight_ *= kMeanDecay;
-  square_weight_ *= kSquareDecay;
+  ++steps_;
+  of_mean_ = 1.0 / (1.0 - std::pow(kMeanDecay, steps_));
+  of_square_ = 1.0 / (1.0 - std::pow(kSquareDecay, steps_));
 }
 
 double Adam::direction(std::size_t i, double gradient) {
   mean_[i] += (1.0 - kMeanDecay) * (gradient - mean_[i]);
   square_[i] += (1.0 - kSquareDecay) * (gradient * gradient - square_[i]);
-  const double mean = mean_[i] / (1.0 - mean_weight_);
-  const double square = square_[i] / (1.0 - square_weight_);
-  return mean / (std::sqrt(square) + kTiny);
+  return of_mean_ * mean_[i] / (std::sqrt(of_square_ * square_[i]) + kTiny);
 }
 
 void Adam::step(std::span<float> values, std::span<const float> gradient, double rate) {

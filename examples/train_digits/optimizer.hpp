@@ -17,6 +17,7 @@ class Adam {
 
   std::vector<double> mean_;
   std::vector<double> square_;
-  double mean_weight_ = 1.0;
-  double square_weight_ = 1.0;
+  int steps_ = 0;
+  double of_mean_ = 1.0;  // What corrects for means that began at 0.
+  double of_square_ = 1.0;
 };

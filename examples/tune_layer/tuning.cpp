@@ -90,8 +90,8 @@ class Trainer {
 
  private:
   void compute_gradients();
-  void step_scales(double rate);
-  void step_weights(double rate, float settling);
+  cuqat::QuantParams step_scales(double rate);
+  void step_weights(const cuqat::QuantParams& params, double rate, float settling);
   void round_weights(const cuqat::QuantParams& params);
 
   QatLayer& layer_;
@@ -144,11 +144,11 @@ void Trainer::compute_gradients() {
   layer_.backward(std::as_const(doutput_).view(), saved_, gradients, host_);
 }
 
-/// A scale takes its weights along, so that their codes stay: what it then changes is the output
-/// alone. cuqat's gradient (LSQ's) is that of a scale whose weights stay: times its factor it is
-/// the sum of dy (code - w / scale). Where single inputs are large that one only ever says that
-/// finer codes are better, and clips more and more.
-void Trainer::step_scales(double rate) {
+/// Returns the weights' new scales. A scale takes its weights along, so that their codes stay: what
+/// it then changes is the output alone. cuqat's gradient (LSQ's) is that of a scale whose weights
+/// stay: but for a factor it is the sum of dy (code - w / scale). Where single inputs are large
+/// that one asks for finer codes in every step, until most weights are clipped.
+cuqat::QuantParams Trainer::step_scales(double rate) {
   cuqat::QuantParams params = layer_.weight_params(host_);
   const std::vector<double> old_scale = params.scale;
   const std::span<const float> old_weight = floats(std::as_const(layer_).weight());
@@ -172,14 +172,15 @@ void Trainer::step_scales(double rate) {
   cuqat::QuantParams of_input = layer_.activation_params();
   input_scale_.step_scales(of_input.scale, dinput_scale_, rate);
   layer_.set_activation_params(of_input);
+  return params;
 }
 
 /// Weights gather at the border between two codes and would cross it in every step, so that chance
 /// chose the last one. Towards the end they are drawn to the code that they have.
-void Trainer::step_weights(double rate, float settling) {
+void Trainer::step_weights(const cuqat::QuantParams& params, double rate, float settling) {
   const std::span<float> weight = floats(layer_.change_weight());
   weight_.step(weight, dweight_, rate);
-  round_weights(layer_.weight_params(host_));
+  round_weights(params);
   for (std::size_t i = 0; i < weight.size(); ++i) {
     weight[i] += settling * (rounded_[i] - weight[i]);
   }
@@ -187,8 +188,8 @@ void Trainer::step_weights(double rate, float settling) {
 
 void Trainer::step(double share) {
   compute_gradients();
-  step_scales(tuning_.scale_rate * share);
-  step_weights(tuning_.weight_rate * code_step_ * share,
+  const cuqat::QuantParams params = step_scales(tuning_.scale_rate * share);
+  step_weights(params, tuning_.weight_rate * code_step_ * share,
                static_cast<float>(tuning_.settling * (1.0 - share)));
 }
 

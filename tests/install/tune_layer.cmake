@@ -2,7 +2,7 @@
 include(${CMAKE_CURRENT_LIST_DIR}/run_example.cmake)
 build_example(tune_layer)
 
-set(command ${program} --format int4 --steps 12 --threads 2)
+set(command ${program} --format int4 --steps 12 --threads 1)
 run(${command})
 set(first "${output}")
 expect_number("int4 +int8 +[a-z]+, [a-z]+ +[0-9.]+% +[0-9.]+% +([0-9.]+)" LESS 0.97)
