@@ -82,9 +82,9 @@ void int8_linear(DeviceSpan<const std::uint8_t> x, const DeviceQuantParams& x_pa
 /// Order:  as int8_linear, but never waits: the fastest way of several might be another in the next
 ///         run, and with it the last bits.
 /// Agrees: with no backend bit for bit. t is within 2^-6 sum |x| |w| of the exact sum: tensor cores
-///         (sm_89, sm_90) keep about 14 bits of sums of up to 128 products, in the worst case; k
-///         numbers of like size are far closer. From such a t on, y is exact as above. The same
-///         bits in every run on one device and version of cuBLASLt, for as much scratch memory.
+///         (sm_89, sm_90) may keep as few as 14 bits of sums of up to 128 products, and that is the
+///         worst case. Not yet measured. From t on, y is exact as above. The same bits in every run
+///         on one device and version of cuBLASLt, for as much scratch memory.
 /// @throws as int8_linear; BackendUnavailable for a device below compute capability 8.9.
 void fp8_linear(DeviceSpan<const std::uint8_t> x, const DeviceQuantParams& x_params,
                 DeviceSpan<const std::uint8_t> w, const DeviceQuantParams& w_params,

@@ -7,6 +7,7 @@
 #include <limits>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "conformance/device_products.hpp"
@@ -287,6 +288,21 @@ TEST_F(DeviceProducts, OfF32KeepAllBits) {
          {y.as<void>(), DType::kF32, Shape{1, 1}}, context(), stream());
   });
   EXPECT_EQ(y.content<float>(), std::vector<float>(1, 1.0f + 0x1p-23f + 0x1p-20f));
+}
+
+/// 512 products of 1, which bf16 alone counts to 256, and 4096, which f16 counts to 2048.
+TEST_F(DeviceProducts, Of16BitsAreSummedInF32) {
+  set_device_order(0);
+  for (const auto& [dtype, k] : {std::pair(DType::kBF16, 512), std::pair(DType::kF16, 4096)}) {
+    const Placed a(to_bytes(dtype, std::vector<double>(static_cast<std::size_t>(k), 1.0)));
+    const Placed y(Bytes(2));
+    run_product([&, dtype = dtype, k = k] {
+      const ConstDeviceTensorView row(a.as<void>(), dtype, Shape{1, k});
+      gemm(row, Transpose::kNo, row, Transpose::kYes, {y.as<void>(), dtype, Shape{1, 1}}, context(),
+           stream());
+    });
+    EXPECT_EQ(to_doubles(dtype, y.content<std::byte>()), std::vector<double>(1, k));
+  }
 }
 
 TEST_F(DeviceProducts, SayWhatScratchMemoryAPieceOfAllTakes) {

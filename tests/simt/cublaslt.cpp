@@ -9,7 +9,8 @@
 //   than was said when the algorithm was asked for, memory that is not the device's;
 // - an algorithm of another product, and a workspace that is smaller than it asks for.
 // Sums are in the order of k for one algorithm and against it for the next, so that nobody relies
-// on either. The workspace that an algorithm asks for is overwritten.
+// on either; they are rounded to D's 16 bits at each step where the preference allows what rounds
+// them, and TF32 shortens f32. The workspace that an algorithm asks for is overwritten.
 #include "cublaslt.hpp"
 
 #include <algorithm>
@@ -304,12 +305,16 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle,
     simt::Problem problem{*operation, *a, *b, *d, 0, 0, 0};
     const cublasStatus_t status = simt::check_problem(problem, *c);
     if (status != CUBLAS_STATUS_SUCCESS) return status;
+    // Parts of sums of 16 bits are rounded where that has not been ruled out.
+    constexpr std::uint32_t kInD =
+        CUBLASLT_REDUCTION_SCHEME_INPLACE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+    const bool sums_in_d = simt::bytes_of(d->type) == 2 && (preference->schemes & kInD) != 0;
     std::uint64_t number = 0;
     for (const std::uint64_t bytes : simt::kWorkspaceBytes) {
       if (*count == most) break;
       cublasLtMatmulHeuristicResult_t result{};
       result.algo = {{simt::digest(problem), number++, bytes, preference->alignment[0],
-                      preference->alignment[1], preference->alignment[3]}};
+                      preference->alignment[1], preference->alignment[3], sums_in_d ? 1u : 0u}};
       result.workspaceSize = static_cast<size_t>(bytes);
       if (bytes <= preference->workspace_bytes) results[(*count)++] = result;
     }
@@ -341,7 +346,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
   simt::Problem problem{*operation, *a_layout, *b_layout, *d_layout, 0, 0, 0};
   cublasStatus_t status = simt::check_problem(problem, *c_layout);
   if (status != CUBLAS_STATUS_SUCCESS) return status;
-  const auto& [digest, number, needed, a_alignment, b_alignment, d_alignment, none, nothing] =
+  const auto& [digest, number, needed, a_alignment, b_alignment, d_alignment, sums_in_d, none] =
       algo->data;
   const bool fits = digest == simt::digest(problem) && c == d && needed <= workspace_bytes &&
                     simt::is_on_device(workspace, static_cast<std::int64_t>(workspace_bytes)) &&
@@ -354,7 +359,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
     status = simt::check_matrix(*layout, data, alignment);
     if (status != CUBLAS_STATUS_SUCCESS) return status;
   }
-  const cudaError_t error =
-      simt::launch_product(problem, number % 2 != 0, a, b, d, workspace, needed, stream);
+  const simt::ProductWay way{number % 2 != 0, sums_in_d != 0, needed};
+  const cudaError_t error = simt::launch_product(problem, way, a, b, d, workspace, stream);
   return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }

@@ -28,9 +28,15 @@ struct Problem {
   std::int64_t m, n, k;
 };
 
+/// What an algorithm does.
+struct ProductWay {
+  bool backwards;  ///< From the last k to the first.
+  bool sums_in_d;  ///< Rounds each sum to the type of D.
+  std::uint64_t workspace_bytes;
+};
+
 /// The kernel of a product that has been checked, on the stream.
-cudaError_t launch_product(const Problem& problem, bool backwards, const void* a, const void* b,
-                           void* d, void* workspace, std::uint64_t workspace_bytes,
-                           cudaStream_t stream);
+cudaError_t launch_product(const Problem& problem, const ProductWay& way, const void* a,
+                           const void* b, void* d, void* workspace, cudaStream_t stream);
 
 }  // namespace simt

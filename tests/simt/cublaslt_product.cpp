@@ -104,52 +104,74 @@ void store(cudaDataType_t type, void* data, std::int64_t i, Sum sum) {
   }
 }
 
-/// Sums of products in Sum, which for integers wraps.
+/// TF32 has 11 bits of a number.
+double shortened(double value) {
+  int exponent = 0;
+  const double fraction = std::frexp(value, &exponent);
+  return std::isfinite(value) ? std::ldexp(std::nearbyint(std::ldexp(fraction, 11)), exponent - 11)
+                              : value;
+}
+
+/// One number of D, whose sum is of type Sum; integers wrap.
 template <typename Sum>
-void multiply(const Problem& p, bool backwards, const void* a, const void* b, void* d) {
+void multiply(const Problem& p, const ProductWay& way, const void* a, const void* b, void* d,
+              std::int64_t row, std::int64_t column) {
   const bool a_transposed = p.operation.transpose_a == CUBLAS_OP_T;
   const bool b_transposed = p.operation.transpose_b == CUBLAS_OP_T;
+  const bool shortens = p.operation.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+  const std::int64_t in_d = column * p.d.stride + row;
+  Sum sum{};
+  for (std::int64_t step = 0; step < p.k; ++step) {
+    const std::int64_t i = way.backwards ? p.k - 1 - step : step;
+    const std::int64_t in_a = a_transposed ? row * p.a.stride + i : i * p.a.stride + row;
+    const std::int64_t in_b = b_transposed ? i * p.b.stride + column : column * p.b.stride + i;
+    if constexpr (std::is_integral_v<Sum>) {
+      const int product =
+          static_cast<const std::int8_t*>(a)[in_a] * static_cast<const std::int8_t*>(b)[in_b];
+      sum += static_cast<Sum>(product);
+      continue;
+    }
+    double left = load(p.a.type, a, in_a);
+    double right = load(p.b.type, b, in_b);
+    if (shortens) {
+      left = shortened(left);
+      right = shortened(right);
+    }
+    sum += static_cast<Sum>(left) * static_cast<Sum>(right);
+    if (way.sums_in_d) {
+      store(p.d.type, d, in_d, sum);
+      sum = static_cast<Sum>(load(p.d.type, d, in_d));
+    }
+  }
+  store(p.d.type, d, in_d, sum);
+}
+
+__global__ void product_kernel(Problem p, ProductWay way, const void* a, const void* b, void* d,
+                               unsigned char* workspace) {
+  for (std::uint64_t i = 0; i < way.workspace_bytes; ++i) workspace[i] = 0xa5;
   for (std::int64_t column = 0; column < p.n; ++column) {
     for (std::int64_t row = 0; row < p.m; ++row) {
-      Sum sum{};
-      for (std::int64_t step = 0; step < p.k; ++step) {
-        const std::int64_t i = backwards ? p.k - 1 - step : step;
-        const std::int64_t in_a = a_transposed ? row * p.a.stride + i : i * p.a.stride + row;
-        const std::int64_t in_b = b_transposed ? i * p.b.stride + column : column * p.b.stride + i;
-        if constexpr (std::is_integral_v<Sum>) {
-          const int product =
-              static_cast<const std::int8_t*>(a)[in_a] * static_cast<const std::int8_t*>(b)[in_b];
-          sum += static_cast<Sum>(product);
-        } else {
-          sum +=
-              static_cast<Sum>(load(p.a.type, a, in_a)) * static_cast<Sum>(load(p.b.type, b, in_b));
-        }
+      if (p.operation.compute == CUBLAS_COMPUTE_32I) {
+        multiply<std::uint32_t>(p, way, a, b, d, row, column);
+      } else if (p.operation.compute == CUBLAS_COMPUTE_64F) {
+        multiply<double>(p, way, a, b, d, row, column);
+      } else {
+        multiply<float>(p, way, a, b, d, row, column);
       }
-      store(p.d.type, d, column * p.d.stride + row, sum);
     }
   }
 }
 
-__global__ void product_kernel(Problem p, bool backwards, const void* a, const void* b, void* d,
-                               unsigned char* workspace, std::uint64_t workspace_bytes) {
-  for (std::uint64_t i = 0; i < workspace_bytes; ++i) workspace[i] = 0xa5;
-  if (p.operation.compute == CUBLAS_COMPUTE_32I)
-    return multiply<std::uint32_t>(p, backwards, a, b, d);
-  if (p.operation.compute == CUBLAS_COMPUTE_64F) return multiply<double>(p, backwards, a, b, d);
-  multiply<float>(p, backwards, a, b, d);
-}
-
 }  // namespace
 
-cudaError_t launch_product(const Problem& problem, bool backwards, const void* a, const void* b,
-                           void* d, void* workspace, std::uint64_t workspace_bytes,
-                           cudaStream_t stream) {
+cudaError_t launch_product(const Problem& problem, const ProductWay& way, const void* a,
+                           const void* b, void* d, void* workspace, cudaStream_t stream) {
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(1);
   config.blockDim = dim3(1);
   config.stream = stream;
-  return cudaLaunchKernelEx(&config, &product_kernel, problem, backwards, a, b, d,
-                            static_cast<unsigned char*>(workspace), workspace_bytes);
+  return cudaLaunchKernelEx(&config, &product_kernel, problem, way, a, b, d,
+                            static_cast<unsigned char*>(workspace));
 }
 
 }  // namespace simt

@@ -32,6 +32,7 @@ struct Product {
   std::uint64_t k_of_b = 32;
   std::uint32_t alignment = 16;  ///< That the algorithm is asked for.
   std::uint64_t workspace_bytes = 4096;
+  std::uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
 };
 
 Product fp8() {
@@ -90,6 +91,7 @@ class CublasLt : public ExecutorTest {
                   CUBLAS_STATUS_SUCCESS);
       };
       prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, p.workspace_bytes);
+      prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, p.schemes);
       for (const auto which :
            {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
             CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
@@ -264,6 +266,52 @@ TEST_F(CublasLt, RefusesFloatsThatDoNotGoTogether) {
   product = floats(CUDA_R_32F);
   product.d_type = CUDA_R_16F;
   EXPECT_EQ(status_of(product), kRefused);
+}
+
+/// Of 512 products of 1, which bf16 counts to 256.
+TEST_F(CublasLt, RoundsSumsWhereThatIsNotRuledOut) {
+  const std::vector<std::uint16_t> ones(512, 0x3f80);
+  for (const DeviceArray<char>* const operand : {&a_, &b_}) {
+    ASSERT_EQ(cudaMemcpy(operand->get(), ones.data(), 1024, cudaMemcpyHostToDevice), cudaSuccess);
+  }
+  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  Product product = floats(CUDA_R_16BF);
+  product.m = product.n = 1;
+  product.k = product.k_of_b = 512;
+  product.a_stride = product.b_stride = 512;
+  const auto sum = [&](std::uint32_t schemes) {
+    product.schemes = schemes;
+    EXPECT_EQ(status_of(product), kFits);
+    EXPECT_EQ(wait(), cudaSuccess);
+    const std::vector<char> bytes = d_.content();
+    std::uint16_t bits = 0;
+    std::memcpy(&bits, bytes.data(), sizeof(bits));
+    return bits;
+  };
+  EXPECT_EQ(sum(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE), 0x4400);
+  EXPECT_EQ(sum(CUBLASLT_REDUCTION_SCHEME_INPLACE), 0x4380);
+  EXPECT_EQ(sum(CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE), 0x4380);
+}
+
+TEST_F(CublasLt, ShortensF32WhereThatIsAskedFor) {
+  const float longer = 1.0f + 0x1p-20f;
+  const float one = 1.0f;
+  ASSERT_EQ(cudaMemcpy(a_.get(), &longer, 4, cudaMemcpyHostToDevice), cudaSuccess);
+  ASSERT_EQ(cudaMemcpy(b_.get(), &one, 4, cudaMemcpyHostToDevice), cudaSuccess);
+  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  Product product = floats(CUDA_R_32F);
+  product.m = product.n = product.k = product.k_of_b = 1;
+  const auto number = [&](cublasComputeType_t compute) {
+    product.compute = compute;
+    EXPECT_EQ(status_of(product), kFits);
+    EXPECT_EQ(wait(), cudaSuccess);
+    const std::vector<char> bytes = d_.content();
+    float value = 0.0f;
+    std::memcpy(&value, bytes.data(), sizeof(value));
+    return value;
+  };
+  EXPECT_EQ(number(CUBLAS_COMPUTE_32F), longer);
+  EXPECT_EQ(number(CUBLAS_COMPUTE_32F_FAST_TF32), one);
 }
 
 TEST_F(CublasLt, SaysThatExtentsDoNotFit) {
