@@ -35,7 +35,7 @@ compile_gpu_sources() {
   toolkit=$(dirname "$(dirname "$(readlink -f "$(command -v "$nvcc")")")")/include
   for file in "$source"/bench/gpu/*.cpp "$source"/tests/conformance/device_*.cpp \
       "$source"/tests/support/*_gpu.cpp "$source"/tests/support/gpu_*.cpp \
-      "$source"/tests/support/device_table.cpp "$source"/examples/*/*.cpp; do
+      "$source"/tests/support/device_table.cpp "$source"/examples/*_on_device/*.cpp; do
     # These call the executor.
     case $file in *_failures_test.cpp | *_sum_rounds_test.cpp) continue ;; esac
     g++ -std=c++20 -fsyntax-only -Wall -Wextra -Werror -I"$source/include" -I"$source/src" \
