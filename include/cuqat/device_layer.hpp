@@ -1,10 +1,11 @@
 // QatLayer in device memory: the same layer, on the caller's stream.
 //
-// Once a step of a layer has run, further steps of no more rows only put work on the stream: they
-// do not wait, allocate or copy to the host, and can be captured in a CUDA graph, which must not
-// outlive layer, Saved and context. Before that, memory grows and products are prepared, which
-// waits: run a step before a capture. docs/training.md has the rules of streams, graphs and
-// several GPUs.
+// Once a step of a layer has run, further ones of as many rows, of the same dtype and with the same
+// gradients, only put work on the stream: they do not wait, allocate or copy to the host, and can
+// be captured in a CUDA graph. Before that, memory grows and products are prepared, which waits. A
+// step that needs more memory than any before ends the graphs of those before; graphs must not
+// outlive layer, Saved and context. docs/training.md has the rules of streams, graphs and several
+// GPUs.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +34,9 @@ struct DeviceQatGradients {
 /// A quantization-aware linear layer in the memory of one device. Its functions take a context of
 /// that device; work on the layer is ordered by the caller where it is on several streams.
 ///
-/// A call that throws InvalidArgument has put nothing on the stream. One that throws something else
-/// leaves weights, bias and scales as they were, and the layer usable.
+/// A call that throws leaves weights and bias as they were, and the layer usable; what it had put
+/// on the stream until then runs. So are the scales, but where a call that sets them fails while it
+/// copies: CudaError.
 class DeviceQatLayer {
  public:
   /// What forward_train leaves for backward, as QatLayer::Saved.
@@ -53,8 +55,9 @@ class DeviceQatLayer {
 
   /// The layer that QatLayer makes of the same arguments, bit for bit. Allocates, and waits for
   /// that but for no stream.
-  /// @throws as QatLayer; InvalidArgument for weight scales that the device does not calibrate
-  ///         (f64 by another method than min-max); CudaError where the memory cannot be had.
+  /// @throws as QatLayer; InvalidArgument for weight scales that the device does not calibrate (f64
+  ///         by another method than min-max, the entropy dialect kOriginal) and a product of two
+  ///         E5M2; CudaError where the memory cannot be had.
   DeviceQatLayer(std::int64_t in_features, std::int64_t out_features, const QatLayerConfig& config,
                  std::uint64_t seed, const DeviceContext& context);
   /// Work on it must have ended. Waits; never throws.
@@ -97,8 +100,8 @@ class DeviceQatLayer {
   [[nodiscard]] DeviceQuantParams activation_params() const;
   [[nodiscard]] DeviceQuantParams weight_params() const;
 
-  /// Learned scales, to write on the stream as weights are: an optimizer's step. Every call says
-  /// that they change.
+  /// Learned scales, to write on the stream as weights are: an optimizer's step, which must leave
+  /// them positive. Every call says that they change.
   /// @throws InvalidArgument where they are not learned, or not known yet.
   [[nodiscard]] DeviceTensorView change_weight_scale();
   [[nodiscard]] DeviceTensorView change_activation_scale();
@@ -117,7 +120,7 @@ class DeviceQatLayer {
 
   /// The gradients of the forward pass that left `saved`.
   /// Shape, Values: as QatLayer.
-  /// Order:  on the stream.
+  /// Order:  on the stream; allocates as forward_train, where other gradients are asked for.
   /// Agrees: as the products of device_gemm.hpp.
   /// @throws as QatLayer and forward_train.
   void backward(ConstDeviceTensorView dy, Saved& saved, const DeviceQatGradients& gradients,

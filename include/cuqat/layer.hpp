@@ -80,8 +80,7 @@ class QatLayer {
     std::vector<std::uint8_t> codes_;  // Scratch of forward_train.
     Shape shape_{0};
     DType dtype_ = DType::kF32;
-    const void* owner_ = nullptr;  // The weights of its layer.
-    std::uint64_t version_ = 0;    // Of the parameters; 0 before the first step.
+    std::uint64_t version_ = 0;  // Of the parameters; 0 before the first step.
   };
 
   /// Weights from xavier_uniform(seed), bias 0, nothing calibrated.
@@ -159,8 +158,8 @@ class QatLayer {
   ///         columns. wq is rounded to the dtype of x.
   /// Order:  as forward_train.
   /// Agrees: the products as gemm: of f64 bit for bit on every backend, else within its bound.
-  /// @throws InvalidArgument where `saved` is of no forward pass of this layer, where weights,
-  ///         scales or zero points have changed since, for shapes and dtypes that do not fit, scale
+  /// @throws InvalidArgument where `saved` is of no forward pass of this layer, or weights, scales
+  ///         or zero points have changed since, for shapes and dtypes that do not fit, scale
   ///         gradients that are not learned, outputs in memory of dy, of the layer or of each
   ///         other.
   void backward(ConstTensorView dy, const Saved& saved, const QatGradients& gradients,
@@ -192,7 +191,7 @@ class QatLayer {
   std::vector<std::uint8_t> weight_codes_;  // A byte each. Empty: to be made.
   std::vector<std::byte> weight_numbers_;   // The codes' values. Empty: to be made.
   DType weight_numbers_dtype_ = DType::kF32;
-  std::uint64_t version_ = 1;  // Counts changes of parameters.
+  std::uint64_t version_;  // Of the parameters: no others have it.
 };
 
 }  // namespace cuqat

@@ -45,6 +45,12 @@ std::vector<std::byte> ones_of(DType dtype, std::int64_t count) {
   return ones;
 }
 
+bool is_capturing(StreamRef stream) {
+  cudaStreamCaptureStatus status{};
+  gpu::check(cudaStreamIsCapturing(stream.get(), &status), "cudaStreamIsCapturing");
+  return status != cudaStreamCaptureStatusNone;
+}
+
 bool is_wanted(ConstDeviceTensorView output) { return output.data() != nullptr; }
 
 void check_output(std::string_view name, const ConstDeviceTensorView& output, DType dtype,
@@ -60,9 +66,15 @@ void check_output(std::string_view name, const ConstDeviceTensorView& output, DT
 
 void check_learned(std::string_view name, const DeviceLearnedScaleGradient& gradient,
                    bool is_learned) {
-  if (is_learned || (gradient.dscale.count() == 0 && gradient.dzero_point.count() == 0)) return;
-  throw_invalid("gradients." + std::string(name), "asked for",
-                "empty, as config.learn_" + std::string(name) + "_scale is false");
+  if (gradient.dscale.count() == 0 && gradient.dzero_point.count() == 0) return;
+  if (!is_learned) {
+    throw_invalid("gradients." + std::string(name), "asked for",
+                  "empty, as config.learn_" + std::string(name) + "_scale is false");
+  }
+  if (gradient.dscale.count() == 0) {
+    throw_invalid("gradients." + std::string(name) + ".dscale", "empty",
+                  "asked for where dzero_point is");
+  }
 }
 
 /// dx = the straight-through gradient of what x is quantized with, in place, and those of the
@@ -99,12 +111,16 @@ void DeviceQatLayer::State::check_input(const std::string& name, const ConstDevi
   }
 }
 
-void DeviceQatLayer::State::check_calibrated() const {
+void DeviceQatLayer::State::check_activations_calibrated() const {
   if (!activation_scales.is_known()) {
     throw InvalidArgument(
         "the layer has no scale of its activations; call calibrate_from_data or "
         "set_activation_params first");
   }
+}
+
+void DeviceQatLayer::State::check_calibrated() const {
+  check_activations_calibrated();
   if (config.learn_weight_scale && !weight_scales.is_known()) {
     throw InvalidArgument(
         "the layer learns its weight scales and has none; call "
@@ -123,7 +139,8 @@ void DeviceQatLayer::State::check_pass(const ConstDeviceTensorView& x, const Dev
 }
 
 void DeviceQatLayer::State::quantize_weight(const DeviceContext& context, StreamRef stream) {
-  if (has_codes) return;
+  if (is_capturing(stream)) is_in_graphs = true;
+  if (has_codes && !is_in_graphs) return;
   const CalibrationOptions& options = config.weight;
   const bool has_a_scale_a_row = config.weight_granularity == Granularity::channel(0);
   if (weight_scales.is_known()) {
@@ -148,7 +165,7 @@ ConstDeviceTensorView DeviceQatLayer::State::weight_numbers(DType dtype,
                                                             const DeviceContext& context,
                                                             StreamRef stream) {
   const DeviceTensorView result = numbers.tensor(dtype, weight_shape());
-  if (numbers_dtype != dtype) {
+  if (numbers_dtype != dtype || is_in_graphs) {
     numbers_dtype.reset();
     dequantize(codes(), weight_scales.params(), result, CodeLayout::kBytes, context, stream);
     numbers_dtype = dtype;
@@ -178,6 +195,7 @@ void DeviceQatLayer::State::multiply(const ConstDeviceTensorView& x,
 
 void DeviceQatLayer::forward_train(ConstDeviceTensorView x, DeviceTensorView y, Saved& saved,
                                    const DeviceContext& context, StreamRef stream) {
+  if (saved.state_ == nullptr) saved = Saved();  // it has been moved from
   Saved::State& kept = *saved.state_;
   kept.version = 0;
   state_->check_pass(x, y, context);
@@ -193,7 +211,6 @@ void DeviceQatLayer::forward_train(ConstDeviceTensorView x, DeviceTensorView y, 
                "cudaMemcpyAsync");
   }
   state_->multiply(x, quantized, kept.codes, y, context, stream);
-  kept.owner = state_->weight_memory.data();
   kept.version = state_->version;
 }
 
@@ -201,14 +218,13 @@ void DeviceQatLayer::backward(ConstDeviceTensorView dy, Saved& saved,
                               const DeviceQatGradients& gradients, const DeviceContext& context,
                               StreamRef stream) {
   const QatLayerConfig& config = state_->config;
+  if (saved.state_ == nullptr) saved = Saved();  // it has been moved from
   Saved::State& kept = *saved.state_;
   detail::check_context_of("layer", state_->device, context);
-  if (kept.version == 0 || kept.owner != state_->weight_memory.data()) {
-    throw_invalid("saved", "of no forward pass of this layer", "what its forward_train left");
-  }
+  if (kept.version == 0) throw_invalid("saved", "of no forward pass", "what forward_train left");
   if (kept.version != state_->version) {
-    throw_invalid("saved", "of parameters that have changed since",
-                  "of the parameters as they are");
+    throw_invalid("saved", "of another layer, or of parameters that have changed since",
+                  "what forward_train of this layer left");
   }
   const std::int64_t rows = kept.shape[0];
   check_output("dy", dy, kept.dtype, Shape{rows, state_->out_features}, context);

@@ -47,6 +47,16 @@ DeviceQatLayer::DeviceQatLayer(std::int64_t in_features, std::int64_t out_featur
       !config.learn_weight_scale) {
     throw_invalid("config.weight.method", to_string(config.weight.method), "minmax for F64");
   }
+  if (config.weight.method == CalibMethod::kEntropy &&
+      config.weight.dialect == EntropyDialect::kOriginal && !config.learn_weight_scale) {
+    throw_invalid("config.weight.dialect", to_string(config.weight.dialect),
+                  "one that the device answers");
+  }
+  if (config.product == QatProduct::kCodes && config.weight.format == Format::kE5M2 &&
+      config.activation.format == Format::kE5M2) {
+    throw_invalid("config.activation.format", to_string(config.activation.format),
+                  "e4m3 beside weights in e5m2: no device multiplies two e5m2");
+  }
   state_ = std::make_unique<State>(host, context.device());
 }
 DeviceQatLayer::~DeviceQatLayer() = default;
@@ -60,7 +70,7 @@ ConstDeviceTensorView DeviceQatLayer::weight() const { return state_->weight(); 
 ConstDeviceTensorView DeviceQatLayer::bias() const { return state_->bias(); }
 
 DeviceTensorView DeviceQatLayer::change_weight() {
-  ++state_->version;
+  state_->version = detail::next_parameters_version();
   state_->has_codes = false;
   if (!state_->config.learn_weight_scale) state_->weight_scales.forget();
   return state_->weight();
@@ -90,10 +100,10 @@ void DeviceQatLayer::calibrate_from_data(std::span<const ConstDeviceTensorView> 
   detail::read_back(weight().data(),
                     {static_cast<std::byte*>(weights.data()), weights.size_bytes()}, stream);
   const QuantParams weight_params = host.weight_params();
+  state_->has_codes = false;
+  state_->version = detail::next_parameters_version();
   state_->activation_scales.set(activation.params);
   state_->weight_scales.set(weight_params);
-  state_->has_codes = false;
-  ++state_->version;
 }
 
 void DeviceQatLayer::set_activation_params(const QuantParams& params,
@@ -102,8 +112,8 @@ void DeviceQatLayer::set_activation_params(const QuantParams& params,
   context.state().check_is_current();
   QatLayer checks(state_->in_features, 1, state_->config);
   checks.set_activation_params(params);
+  state_->version = detail::next_parameters_version();
   state_->activation_scales.set(params);
-  ++state_->version;
 }
 
 void DeviceQatLayer::set_weight_params(const QuantParams& params, const DeviceContext& context) {
@@ -111,13 +121,13 @@ void DeviceQatLayer::set_weight_params(const QuantParams& params, const DeviceCo
   context.state().check_is_current();
   QatLayer checks(state_->in_features, state_->out_features, state_->config);
   checks.set_weight_params(params);
-  state_->weight_scales.set(params);
   state_->has_codes = false;
-  ++state_->version;
+  state_->version = detail::next_parameters_version();
+  state_->weight_scales.set(params);
 }
 
 DeviceQuantParams DeviceQatLayer::activation_params() const {
-  state_->check_calibrated();
+  state_->check_activations_calibrated();
   return state_->activation_scales.params();
 }
 
@@ -134,17 +144,17 @@ DeviceTensorView DeviceQatLayer::change_weight_scale() {
   if (!state_->config.learn_weight_scale) {
     throw_invalid("config.learn_weight_scale", "false", "true to change the scales");
   }
-  ++state_->version;
+  state_->version = detail::next_parameters_version();
   state_->has_codes = false;
   return state_->weight_scales.to_write().scale;
 }
 
 DeviceTensorView DeviceQatLayer::change_activation_scale() {
-  state_->check_calibrated();
+  state_->check_activations_calibrated();
   if (!state_->config.learn_activation_scale) {
     throw_invalid("config.learn_activation_scale", "false", "true to change the scale");
   }
-  ++state_->version;
+  state_->version = detail::next_parameters_version();
   return state_->activation_scales.to_write().scale;
 }
 

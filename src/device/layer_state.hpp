@@ -11,6 +11,7 @@
 #include "cuqat/device_observers.hpp"
 #include "device/arguments.hpp"
 #include "device/memory.hpp"
+#include "host/parameters_version.hpp"
 
 namespace cuqat {
 namespace detail {
@@ -85,8 +86,7 @@ struct DeviceQatLayer::Saved::State {
   DType ones_dtype = DType::kF32;
   Shape shape{0};
   DType dtype = DType::kF32;
-  const void* owner = nullptr;  // The weights of its layer.
-  std::uint64_t version = 0;    // Of the parameters; 0 before the first step.
+  std::uint64_t version = 0;  // Of the parameters; 0 before the first step.
 };
 
 struct DeviceQatLayer::State {
@@ -118,6 +118,7 @@ struct DeviceQatLayer::State {
                    const DeviceContext& context) const;
   void check_pass(const ConstDeviceTensorView& x, const DeviceTensorView& y,
                   const DeviceContext& context) const;
+  void check_activations_calibrated() const;
   void check_calibrated() const;
   void quantize_weight(const DeviceContext& context, StreamRef stream);
   ConstDeviceTensorView weight_numbers(DType dtype, const DeviceContext& context, StreamRef stream);
@@ -135,12 +136,13 @@ struct DeviceQatLayer::State {
   detail::KeptScales activation_scales;
   detail::DeviceMemory weight_codes;  // A byte each.
   bool has_codes = false;             // Of the weights as they are.
+  bool is_in_graphs = false;          // Replays quantize and change what is here: nothing holds.
   detail::DeviceMemory weight_sums;
   detail::GrowingMemory numbers;  // The codes' values.
   std::optional<DType> numbers_dtype;
   detail::GrowingMemory infer_codes;
   detail::GrowingMemory infer_numbers;
-  std::uint64_t version = 1;  // Counts changes of parameters.
+  std::uint64_t version = detail::next_parameters_version();
 };
 
 }  // namespace cuqat

@@ -18,17 +18,24 @@ std::vector<std::byte> elements(DType dtype, std::int64_t count) {
   return std::vector<std::byte>(static_cast<std::size_t>(count) * dtype_bytes(dtype));
 }
 
+std::size_t bytes_of(DType dtype, const Shape& shape) {
+  return static_cast<std::size_t>(shape.count()) * dtype_bytes(dtype);
+}
+
 /// What is empty is not written.
 bool is_wanted(ConstTensorView output) { return output.data() != nullptr; }
 
+void check_like(std::string_view name, ConstTensorView view, DType dtype, const Shape& shape) {
+  if (view.dtype() != dtype) {
+    throw_invalid(std::string(name) + ".dtype()", to_string(view.dtype()), to_string(dtype));
+  }
+  if (view.shape() != shape) {
+    throw_invalid(std::string(name) + ".shape()", text(view.shape()), text(shape));
+  }
+}
+
 void check_output(std::string_view name, ConstTensorView output, DType dtype, const Shape& shape) {
-  if (!is_wanted(output)) return;
-  if (output.dtype() != dtype) {
-    throw_invalid(std::string(name) + ".dtype()", to_string(output.dtype()), to_string(dtype));
-  }
-  if (output.shape() != shape) {
-    throw_invalid(std::string(name) + ".shape()", text(output.shape()), text(shape));
-  }
+  if (is_wanted(output)) check_like(name, output, dtype, shape);
 }
 
 void check_learned(std::string_view name, const LearnedScaleGradient& gradient, bool is_learned,
@@ -122,7 +129,7 @@ void QatLayer::check_input(const std::string& name, ConstTensorView x, ConstTens
   }
   if (y.data() == nullptr && y.count() == 0) return;
   detail::check_matrix("y", y);
-  check_output("y", y, x.dtype(), Shape{x.shape()[0], out_features_});
+  check_like("y", y, x.dtype(), Shape{x.shape()[0], out_features_});
   detail::check_disjoint({"y", y}, {name, x});
   detail::check_disjoint({"y", y}, {"the layer's weights", weight()});
   detail::check_disjoint({"y", y}, {"the layer's bias", bias()});
@@ -158,21 +165,21 @@ void QatLayer::forward_train(ConstTensorView x, TensorView y, Saved& saved,
     saved.input_.assign(bytes, bytes + x.size_bytes());
   }
   multiply(x, quantized, saved.codes_, y, options);
-  saved.owner_ = weight_.data();
   saved.version_ = version_;
 }
 
 void QatLayer::backward(ConstTensorView dy, const Saved& saved, const QatGradients& gradients,
                         const HostOptions& options) {
-  if (saved.version_ == 0 || saved.owner_ != weight_.data()) {
-    throw_invalid("saved", "of no forward pass of this layer", "what its forward_train left");
+  if (saved.version_ == 0 || saved.quantized_.size() != bytes_of(saved.dtype_, saved.shape_)) {
+    throw_invalid("saved", "of no forward pass", "what forward_train left");
   }
   if (saved.version_ != version_) {
-    throw_invalid("saved", "of parameters that have changed since",
-                  "of the parameters as they are");
+    throw_invalid("saved", "of another layer, or of parameters that have changed since",
+                  "what forward_train of this layer left");
   }
+  quantize_weight(options);
   detail::check_matrix("dy", dy);
-  check_output("dy", dy, saved.dtype_, Shape{saved.shape_[0], out_features_});
+  check_like("dy", dy, saved.dtype_, Shape{saved.shape_[0], out_features_});
   check_output("gradients.dx", gradients.dx, saved.dtype_, saved.shape_);
   check_output("gradients.dweight", gradients.dweight, config_.weight_dtype, weight_shape());
   check_output("gradients.dbias", gradients.dbias, config_.weight_dtype, Shape{out_features_});

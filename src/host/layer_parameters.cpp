@@ -9,6 +9,7 @@
 #include "cuqat/statistics.hpp"
 #include "host/arguments.hpp"
 #include "host/enumerators.hpp"
+#include "host/parameters_version.hpp"
 
 namespace cuqat {
 namespace {
@@ -100,6 +101,13 @@ void check_params(std::string_view name, const QuantParams& params, const Quanti
   }
   static_cast<void>(
       detail::ScaledArguments(ConstTensorView(&params, dtype, shape), params, {}, name));
+  // Symmetric: the narrow range.
+  for (const std::int32_t zero_point : params.zero_point) {
+    if (quantizer.narrow_range && zero_point != 0) {
+      throw_invalid(of_params + ".zero_point", text(zero_point),
+                    "0, as config asks for symmetric codes");
+    }
+  }
 }
 
 /// int4 codes of a byte each, two in a byte.
@@ -156,7 +164,8 @@ QatLayer::QatLayer(std::int64_t in_features, std::int64_t out_features,
       config_(checked(config, checked_weight_shape(in_features, out_features))),
       weight_(static_cast<std::size_t>(in_features * out_features) *
               dtype_bytes(config_.weight_dtype)),
-      bias_(static_cast<std::size_t>(out_features) * dtype_bytes(config_.weight_dtype)) {
+      bias_(static_cast<std::size_t>(out_features) * dtype_bytes(config_.weight_dtype)),
+      version_(detail::next_parameters_version()) {
   std::vector<float> start(static_cast<std::size_t>(in_features * out_features));
   xavier_uniform(seed, in_features, out_features, start);
   if (config_.weight_dtype == DType::kF32) {
@@ -211,7 +220,7 @@ ConstTensorView QatLayer::bias() const {
 }
 
 TensorView QatLayer::change_weight() {
-  ++version_;
+  version_ = detail::next_parameters_version();
   weight_codes_.clear();
   if (!config_.learn_weight_scale) weight_params_.reset();
   return {weight_.data(), config_.weight_dtype, weight_shape()};
@@ -229,14 +238,14 @@ void QatLayer::calibrate_from_data(std::span<const ConstTensorView> batches,
     finite += statistics(batches[i], options).finite();
   }
   if (finite == 0) throw_invalid("the number of finite elements of batches", "0", "at least 1");
-  const CalibrationResult activation = std::move(
+  CalibrationResult activation = std::move(
       calibrate(batches, Granularity::tensor(), {&config_.activation, 1}, options).front());
   QuantizedNow now = quantize_now(weight(), config_, nullptr, options);
-  ++version_;
-  activation_params_ = activation.params;
+  activation_params_ = std::move(activation.params);
   weight_params_ = std::move(now.params);
   weight_codes_ = std::move(now.codes);
   weight_numbers_.clear();
+  version_ = detail::next_parameters_version();
 }
 
 const QuantParams& QatLayer::activation_params() const {
@@ -257,7 +266,7 @@ void QatLayer::set_activation_params(const QuantParams& params) {
   check_params("params", params, quantizer_of(config_.activation), Granularity::tensor(),
                Shape{1, in_features_}, config_.weight_dtype);
   activation_params_ = rounded_to(config_.weight_dtype, params);
-  ++version_;
+  version_ = detail::next_parameters_version();
 }
 
 void QatLayer::set_weight_params(const QuantParams& params) {
@@ -265,7 +274,7 @@ void QatLayer::set_weight_params(const QuantParams& params) {
                weight_shape(), config_.weight_dtype);
   weight_params_ = rounded_to(config_.weight_dtype, params);
   weight_codes_.clear();
-  ++version_;
+  version_ = detail::next_parameters_version();
 }
 
 void QatLayer::quantize_weight(const HostOptions& options) {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "conformance/device_arguments.hpp"
@@ -92,6 +93,43 @@ TEST_F(DeviceLayerRules, AStepIsCapturedOnceOneHasRun) {
   EXPECT_EQ(output_.content<float>(), of_graph);
 }
 
+/// A captured pass quantizes in every replay, and a pass afterwards does not take what it finds.
+TEST_F(DeviceLayerRules, WeightsThatReplaysChangeAreQuantizedAgain) {
+  calibrate();
+  run_on_device([&] { forward(); });
+  const std::vector<float> y = output_.content<float>();
+  const CapturedGraph graph([&] { forward(); }, stream().get());
+  const auto overwrite = [&](std::uint64_t seed) {  // as an optimizer within the graph does
+    const std::vector<float> other = numbers<float>(kOut * kIn, seed);
+    EXPECT_EQ(cudaMemcpy(const_cast<void*>(layer_.weight().data()), other.data(),
+                         other.size() * sizeof(float), cudaMemcpyHostToDevice),
+              cudaSuccess);
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  };
+  overwrite(9);
+  graph.run();
+  const std::vector<float> of_graph = output_.content<float>();
+  EXPECT_NE(of_graph, y);
+  overwrite(10);
+  run_on_device([&] { forward(); });
+  const std::vector<float> eager = output_.content<float>();
+  EXPECT_NE(eager, of_graph);
+  graph.run();
+  EXPECT_EQ(output_.content<float>(), eager);
+}
+
+TEST_F(DeviceLayerRules, ASavedThatWasMovedFromIsANewOne) {
+  calibrate();
+  run_on_device([&] { forward(); });
+  DeviceQatLayer::Saved other = std::move(saved_);
+  expect_refused([&] { backward(); }, {"saved", "no forward pass"});
+  run_on_device([&] {
+    forward();
+    backward();
+    layer_.backward(dy(), other, gradients(), context(), stream());
+  });
+}
+
 TEST_F(DeviceLayerRules, WhatDoesNotFitIsNamed) {
   expect_refused([&] { forward(); }, {"no scale of its activations"});
   calibrate();
@@ -111,7 +149,7 @@ TEST_F(DeviceLayerRules, WhatDoesNotFitIsNamed) {
   run_on_device([&] { forward(); });
   DeviceQatLayer other(kIn, kOut, {}, 5, context());
   expect_refused([&] { other.backward(dy(), saved_, gradients(), context(), stream()); },
-                 {"saved", "this layer"});
+                 {"saved", "another layer"});
   DeviceQatGradients wrong = gradients();
   wrong.dweight = layer_.change_weight();
   run_on_device([&] { forward(); });

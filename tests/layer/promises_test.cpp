@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cuqat/layer.hpp"
@@ -127,6 +128,53 @@ TEST(LayerKeepsItsPromises, OutputsAreNotWrittenIntoTheParameters) {
   const TensorView short_y(layer.change_bias().data(), DType::kF32, Shape{1, kOut});
   const Numbers row = some_input(DType::kF32, 1, kIn);
   expect_invalid([&] { layer.forward_infer(row.view(), short_y); }, {"y", "bias"});
+}
+
+TEST(LayerKeepsItsPromises, AGradientOfNoRowsIsNotOneOfSome) {
+  QatLayer layer = some_layer({}, DType::kF32, kIn, kOut);
+  const Numbers x = some_input(DType::kF32, kRows, kIn);
+  QatLayer::Saved saved;
+  trained(layer, x, saved);
+  Gradients found(layer, x);
+  for (const Shape& shape : {Shape{0, 99}, Shape{0, kOut}}) {
+    const ConstTensorView nothing(nullptr, DType::kF32, shape);
+    expect_invalid([&] { layer.backward(nothing, saved, found.views()); }, {"dy.shape()"});
+  }
+}
+
+TEST(LayerKeepsItsPromises, SymmetricCodesHaveNoZeroPoint) {
+  QatLayer layer = some_layer({}, DType::kF32, kIn, kOut);
+  QuantParams params = layer.activation_params();
+  params.zero_point = {5};
+  expect_invalid([&] { layer.set_activation_params(params); }, {"params.zero_point", "5"});
+}
+
+TEST(LayerKeepsItsPromises, ASavedThatWasMovedFromHoldsNothing) {
+  QatLayer layer = some_layer({}, DType::kF32, kIn, kOut);
+  const Numbers x = some_input(DType::kF32, kRows, kIn);
+  const Numbers dy = normal_numbers(DType::kF32, Shape{kRows, kOut}, 1.0, 70);
+  QatLayer::Saved saved;
+  trained(layer, x, saved);
+  QatLayer::Saved other = std::move(saved);
+  Gradients found(layer, x);
+  expect_invalid([&] { layer.backward(dy.view(), saved, found.views()); }, {"saved"});
+  layer.backward(dy.view(), other, found.views());
+}
+
+/// A copy has the parameters that a Saved is of, and perhaps no codes of them yet.
+TEST(LayerKeepsItsPromises, ACopyTakesTheSavedOfItsParameters) {
+  QatLayer layer = some_layer({}, DType::kF32, kIn, kOut);
+  static_cast<void>(layer.change_weight());
+  QatLayer copy = layer;
+  const Numbers x = some_input(DType::kF32, kRows, kIn);
+  const Numbers dy = normal_numbers(DType::kF32, Shape{kRows, kOut}, 1.0, 70);
+  QatLayer::Saved saved;
+  trained(layer, x, saved);
+  Gradients expected(layer, x);
+  layer.backward(dy.view(), saved, expected.views());
+  Gradients found(copy, x);
+  copy.backward(dy.view(), saved, found.views());
+  EXPECT_EQ(bytes_of_view(found.views().dweight), bytes_of_view(expected.views().dweight));
 }
 
 /// As weights that are not finite are.

@@ -23,6 +23,7 @@ ALLOWED = {
     "src/nccl": ["cuqat/"],
     "src/cli": ["cli/", "io/", "mpi/", "cuqat/"],
     "src/device": ["device/", "host/arguments.hpp", "host/enumerators.hpp",
+                   "host/parameters_version.hpp",
                    "host/gemm_arguments.hpp", "calibration/methods.hpp", "calibration/source.hpp", "cuqat/", "launchers.hpp",
                    "products.hpp", "check.hpp"],
     # Siblings by their bare names.
