@@ -190,11 +190,12 @@ TEST_F(DeviceLayerRules, InferenceInTheOriginalsConventionHasTheHostsBits) {
   DeviceQatLayer layer(kIn, kOut, config, 3, context());
   const std::vector<double> x = numbers<double>(kRows * kIn, 4);
   const ConstTensorView batch(x.data(), Shape{kRows, kIn});
-  host.calibrate_from_data({&batch, 1});
+  const HostOptions by_reference{Backend::named("reference"), 1};
+  host.calibrate_from_data({&batch, 1}, by_reference);
   layer.set_activation_params(host.activation_params(), context());
-  layer.set_weight_params(host.weight_params(), context());
+  layer.set_weight_params(host.weight_params(by_reference), context());
   std::vector<double> expected(kRows * kOut);
-  host.forward_infer(batch, {expected.data(), Shape{kRows, kOut}});
+  host.forward_infer(batch, {expected.data(), Shape{kRows, kOut}}, by_reference);
   const DeviceMemory device_x(x);
   const DeviceMemory y(std::vector<double>(kRows * kOut, -1.0));
   run_on_device([&] {

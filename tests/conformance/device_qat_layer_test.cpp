@@ -18,6 +18,9 @@ constexpr std::int64_t kRows = 37;
 constexpr std::int64_t kIn = 48;
 constexpr std::int64_t kOut = 21;
 
+/// The oracle, on this thread.
+HostOptions by_reference() { return {Backend::named("reference"), 1}; }
+
 std::vector<float> numbers(std::int64_t count, std::uint64_t seed) {
   Random random(seed);
   std::vector<float> result(static_cast<std::size_t>(count));
@@ -84,7 +87,7 @@ class DeviceLayer : public DeviceArguments, public ::testing::WithParamInterface
 
   void calibrate() {
     const ConstTensorView batch(input_.data() + kIn, Shape{kRows - 1, kIn});
-    host_.calibrate_from_data({&batch, 1});
+    host_.calibrate_from_data({&batch, 1}, by_reference());
     const ConstDeviceTensorView device_batch(device_x_.as<const float>() + kIn,
                                              Shape{kRows - 1, kIn});
     layer_.calibrate_from_data({&device_batch, 1}, context(), stream());
@@ -92,7 +95,7 @@ class DeviceLayer : public DeviceArguments, public ::testing::WithParamInterface
 
   std::vector<float> host_forward(QatLayer::Saved& saved) {
     std::vector<float> y(kRows * kOut);
-    host_.forward_train(x(), {y.data(), Shape{kRows, kOut}}, saved);
+    host_.forward_train(x(), {y.data(), Shape{kRows, kOut}}, saved, by_reference());
     return y;
   }
   std::vector<float> device_forward() {
@@ -138,14 +141,15 @@ TEST_P(DeviceLayer, CalibratesAsTheHostsLayer) {
   calibrate();
   QatLayer copy = layer_.to_host(context(), stream());
   EXPECT_EQ(copy.activation_params().scale, host_.activation_params().scale);
-  EXPECT_EQ(copy.weight_params().scale, host_.weight_params().scale);
+  EXPECT_EQ(copy.weight_params(by_reference()).scale, host_.weight_params(by_reference()).scale);
   const auto zero_points = [](const QuantParams& params) {
     std::vector<std::int32_t> result = params.zero_point;
     result.resize(params.scale.size());
     return result;
   };
   EXPECT_EQ(zero_points(copy.activation_params()), zero_points(host_.activation_params()));
-  EXPECT_EQ(zero_points(copy.weight_params()), zero_points(host_.weight_params()));
+  EXPECT_EQ(zero_points(copy.weight_params(by_reference())),
+            zero_points(host_.weight_params(by_reference())));
 }
 
 TEST_P(DeviceLayer, ComputesAsTheHostsLayer) {
@@ -174,7 +178,7 @@ TEST_P(DeviceLayer, HasTheHostsGradients) {
   std::vector<float> dx(kRows * kIn);
   std::vector<float> dweight(kOut * kIn);
   std::vector<float> dbias(kOut);
-  const std::size_t scales = host_.weight_params().scale.size();
+  const std::size_t scales = host_.weight_params(by_reference()).scale.size();
   std::vector<double> dscale(scales);
   std::vector<double> dscale_of_x(1);
   QatGradients expected{{dx.data(), Shape{kRows, kIn}},
@@ -198,7 +202,7 @@ TEST_P(DeviceLayer, HasTheHostsGradients) {
     gradients.weight.dscale = {device_dscale.as<float>(), Shape{static_cast<std::int64_t>(scales)}};
     gradients.activation.dscale = {device_dscale_of_x.as<float>(), Shape{1}};
   }
-  host_.backward(dy(), saved, expected);
+  host_.backward(dy(), saved, expected, by_reference());
   run_on_device([&] { layer_.backward(device_dy(), saved_, gradients, context(), stream()); });
   expect_near(device_dx.content<float>(), dx, 1e-5);
   expect_near(device_dweight.content<float>(), dweight, 1e-5);
