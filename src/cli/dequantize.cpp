@@ -13,6 +13,7 @@
 #include "cli/output.hpp"
 #include "cli/quantized_file.hpp"
 #include "io/error.hpp"
+#include "io/names.hpp"
 #include "io/safetensors.hpp"
 #include "io/safetensors_writer.hpp"
 
@@ -59,7 +60,7 @@ std::vector<std::byte> restored(const io::SafetensorsFile& file, const OriginalT
   const std::span code_bytes(reinterpret_cast<const std::uint8_t*>(codes.data.data()),
                              codes.data.size());
   dequantize(code_bytes, params, TensorView(values.data(), tensor.dtype, tensor.shape),
-             code_layout(common.quantizer.format), host);
+             io::code_layout(common.quantizer.format), host);
   file.release(codes);
   return values;
 }

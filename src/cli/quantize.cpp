@@ -13,6 +13,7 @@
 #include "cli/params_input.hpp"
 #include "cli/quantized_file.hpp"
 #include "io/error.hpp"
+#include "io/names.hpp"
 #include "io/safetensors_writer.hpp"
 
 namespace cuqat::cli {
@@ -71,7 +72,7 @@ std::vector<std::byte> scale_bytes(const Job& job) {
 
 std::vector<std::uint8_t> codes_of(const Job& job, const InputFiles& files,
                                    const HostOptions& host) {
-  const CodeLayout layout = code_layout(job.params->quantizer.format);
+  const CodeLayout layout = io::code_layout(job.params->quantizer.format);
   std::vector<std::uint8_t> codes(codes_bytes(job.original.shape.count(), layout));
   try {
     quantize(job.input->views().front(), *job.params, codes, layout, host);

@@ -15,20 +15,6 @@
 namespace cuqat::cli {
 namespace {
 
-std::string_view codes_dtype(Format format) noexcept {
-  switch (format) {
-    case Format::kInt8:
-      return "I8";
-    case Format::kInt4:
-      return "U8";
-    case Format::kE4M3:
-      return "F8_E4M3";
-    case Format::kE5M2:
-      return "F8_E5M2";
-  }
-  return "unknown";
-}
-
 std::vector<std::int64_t> extents_of(const Shape& shape) {
   return {shape.extents().begin(), shape.extents().end()};
 }
@@ -62,22 +48,12 @@ auto metadata_word(const io::SafetensorsFile& file, const std::string& key, Pars
   return *parsed;
 }
 
-std::optional<bool> parse_boolean(std::string_view text) {
-  if (text == "true") return true;
-  if (text == "false") return false;
-  return std::nullopt;
-}
-
 }  // namespace
 
-CodeLayout code_layout(Format format) noexcept {
-  return format == Format::kInt4 ? CodeLayout::kNibbles : CodeLayout::kBytes;
-}
-
 io::TensorInfo codes_info(const OriginalTensor& tensor, Format format) {
-  const CodeLayout layout = code_layout(format);
+  const CodeLayout layout = io::code_layout(format);
   const auto bytes = static_cast<std::int64_t>(codes_bytes(tensor.shape.count(), layout));
-  return {tensor.name, std::string(codes_dtype(format)),
+  return {tensor.name, std::string(io::codes_dtype(format)),
           layout == CodeLayout::kBytes ? extents_of(tensor.shape) : std::vector{bytes}};
 }
 
@@ -112,7 +88,7 @@ QuantizedFile read_quantized_metadata(const io::SafetensorsFile& file) {
   common.quantizer.format = metadata_word(file, "format", io::parse_format);
   common.granularity = metadata_word(file, "granularity", io::parse_granularity);
   common.quantizer.rounding = metadata_word(file, "rounding", io::parse_rounding);
-  common.symmetric = metadata_word(file, "symmetric", parse_boolean);
+  common.symmetric = metadata_word(file, "symmetric", io::parse_bool);
   common.quantizer.narrow_range = common.symmetric && is_integer(common.quantizer.format);
   const std::string place = "metadata \"tensors\"";
   const nlohmann::json originals =

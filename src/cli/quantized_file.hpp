@@ -25,10 +25,7 @@ struct OriginalTensor {
   std::string name;
   DType dtype = DType::kF32;
   Shape shape;
-};
-
-CodeLayout code_layout(Format format) noexcept;
-/// Dtype and shape of the three tensors of one.
+};  /// Dtype and shape of the three tensors of one.
 io::TensorInfo codes_info(const OriginalTensor& tensor, Format format);
 io::TensorInfo scale_info(const OriginalTensor& tensor, const Granularity& granularity);
 io::TensorInfo zero_point_info(const OriginalTensor& tensor, const Granularity& granularity);

@@ -17,31 +17,7 @@ namespace {
 
 using Metadata = std::map<std::string, std::string>;
 
-std::string_view dtype_of_codes(Format format) {
-  switch (format) {
-    case Format::kInt8:
-      return "I8";
-    case Format::kInt4:
-      return "U8";
-    case Format::kE4M3:
-      return "F8_E4M3";
-    case Format::kE5M2:
-      return "F8_E5M2";
-  }
-  return "unknown";
-}
-
-CodeLayout layout_of(Format format) {
-  return format == Format::kInt4 ? CodeLayout::kNibbles : CodeLayout::kBytes;
-}
-
 std::string in_words(bool value) { return value ? "true" : "false"; }
-
-std::optional<bool> parse_bool(std::string_view text) {
-  if (text == "true") return true;
-  if (text == "false") return false;
-  return std::nullopt;
-}
 
 void describe(const std::string& part, const QuantParams& params, Metadata& metadata) {
   metadata[part + ".format"] = to_string(params.quantizer.format);
@@ -69,7 +45,7 @@ class Writing {
     if (weight.layout == CodeLayout::kNibbles) {
       shape = {static_cast<std::int64_t>(weight.codes.size())};
     }
-    bytes_.push_back({{name, std::string(dtype_of_codes(weight.params.quantizer.format)), shape},
+    bytes_.push_back({{name, std::string(io::codes_dtype(weight.params.quantizer.format)), shape},
                       std::as_bytes(std::span(weight.codes))});
   }
   void write(const std::string& path, const Metadata& metadata) const {
@@ -102,7 +78,7 @@ class Writing {
 /// A layer's parts fit together as QatLayer asks it of them.
 void check_layer(const QuantizedLayer& layer) {
   const QuantizedWeights& weight = layer.weight;
-  if (weight.layout != layout_of(weight.params.quantizer.format)) {
+  if (weight.layout != io::code_layout(weight.params.quantizer.format)) {
     throw InvalidArgument(
         "layer.weight.layout is another; it must be nibbles for int4, else bytes");
   }
@@ -224,7 +200,7 @@ class Reading {
     QuantParams params;
     params.quantizer.format = word(part + ".format", io::parse_format);
     params.quantizer.rounding = word(part + ".rounding", io::parse_rounding);
-    params.quantizer.narrow_range = word(part + ".narrow_range", parse_bool);
+    params.quantizer.narrow_range = word(part + ".narrow_range", io::parse_bool);
     params.granularity = word(part + ".granularity", io::parse_granularity);
     params.scale = numbers(entry(tensor + "_scale"), dtype);
     const io::TensorEntry* const zero_point = find(tensor + "_zero_point");
@@ -253,9 +229,9 @@ class Reading {
     weight.shape = Shape{features(".weight.out_features"), features(".weight.in_features")};
     weight.params = params(name + ".weight", name + ".weight", weight.dtype);
     layer.activation = params(name + ".input", name + ".input", weight.dtype);
-    weight.layout = layout_of(weight.params.quantizer.format);
+    weight.layout = io::code_layout(weight.params.quantizer.format);
     const io::TensorEntry& codes = entry(name + ".weight");
-    const std::string_view dtype = dtype_of_codes(weight.params.quantizer.format);
+    const std::string_view dtype = io::codes_dtype(weight.params.quantizer.format);
     std::vector<std::int64_t> shape = {weight.shape[0], weight.shape[1]};
     if (weight.layout == CodeLayout::kNibbles) {
       shape = {static_cast<std::int64_t>(codes_bytes(weight.shape.count(), weight.layout))};

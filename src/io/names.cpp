@@ -49,6 +49,30 @@ std::optional<EntropyDialect> parse_dialect(std::string_view text) noexcept {
                                      EntropyDialect::kOriginal});
 }
 
+std::optional<bool> parse_bool(std::string_view text) noexcept {
+  if (text == "true") return true;
+  if (text == "false") return false;
+  return std::nullopt;
+}
+
+std::string_view codes_dtype(Format format) noexcept {
+  switch (format) {
+    case Format::kInt8:
+      return "I8";
+    case Format::kInt4:
+      return "U8";
+    case Format::kE4M3:
+      return "F8_E4M3";
+    case Format::kE5M2:
+      return "F8_E5M2";
+  }
+  return "unknown";
+}
+
+CodeLayout code_layout(Format format) noexcept {
+  return format == Format::kInt4 ? CodeLayout::kNibbles : CodeLayout::kBytes;
+}
+
 std::optional<Granularity> parse_granularity(std::string_view text) noexcept {
   constexpr std::string_view kChannel = "channel:";
   constexpr std::string_view kGroup = "group:";

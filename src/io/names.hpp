@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "cuqat/calibration.hpp"
+#include "cuqat/fake_quant.hpp"
 
 namespace cuqat::io {
 
@@ -15,6 +16,13 @@ std::optional<Format> parse_format(std::string_view text) noexcept;
 std::optional<Rounding> parse_rounding(std::string_view text) noexcept;
 std::optional<CalibMethod> parse_method(std::string_view text) noexcept;
 std::optional<EntropyDialect> parse_dialect(std::string_view text) noexcept;
+
+/// "true", "false".
+std::optional<bool> parse_bool(std::string_view text) noexcept;
+
+/// The safetensors dtype of a format's codes, and how they lie in a file: int4 two in a byte.
+std::string_view codes_dtype(Format format) noexcept;
+CodeLayout code_layout(Format format) noexcept;
 
 /// "tensor", "channel:AXIS" or "group:N", N at least 1.
 std::optional<Granularity> parse_granularity(std::string_view text) noexcept;
