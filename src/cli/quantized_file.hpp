@@ -25,7 +25,9 @@ struct OriginalTensor {
   std::string name;
   DType dtype = DType::kF32;
   Shape shape;
-};  /// Dtype and shape of the three tensors of one.
+};
+
+/// Dtype and shape of the three tensors of one.
 io::TensorInfo codes_info(const OriginalTensor& tensor, Format format);
 io::TensorInfo scale_info(const OriginalTensor& tensor, const Granularity& granularity);
 io::TensorInfo zero_point_info(const OriginalTensor& tensor, const Granularity& granularity);

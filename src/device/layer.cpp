@@ -1,16 +1,15 @@
 // A layer's forward and backward passes on the device.
 #include <cuda_runtime.h>
 
-#include <cstring>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "check.hpp"
 #include "cuqat/device_calibration.hpp"
 #include "cuqat/device_dynamic_quant.hpp"
 #include "cuqat/device_gemm.hpp"
 #include "device/layer_state.hpp"
+#include "host/gemm_arguments.hpp"
 
 namespace cuqat {
 namespace {
@@ -18,32 +17,6 @@ namespace {
 using detail::as_plain;
 using detail::text;
 using detail::throw_invalid;
-
-/// `count` ones.
-std::vector<std::byte> ones_of(DType dtype, std::int64_t count) {
-  std::vector<std::byte> ones(static_cast<std::size_t>(count) * dtype_bytes(dtype));
-  const std::vector<double> numbers(static_cast<std::size_t>(count), 1.0);
-  for (std::size_t i = 0; i < numbers.size(); ++i) {
-    switch (dtype) {
-      case DType::kF64: {
-        std::memcpy(ones.data() + i * sizeof(double), &numbers[i], sizeof(double));
-        break;
-      }
-      case DType::kF32: {
-        const float one = 1.0f;
-        std::memcpy(ones.data() + i * sizeof(one), &one, sizeof(one));
-        break;
-      }
-      case DType::kF16:
-      case DType::kBF16: {
-        const std::uint16_t one = dtype == DType::kF16 ? 0x3c00 : 0x3f80;
-        std::memcpy(ones.data() + i * sizeof(one), &one, sizeof(one));
-        break;
-      }
-    }
-  }
-  return ones;
-}
 
 bool is_capturing(StreamRef stream) {
   cudaStreamCaptureStatus status{};
@@ -253,7 +226,7 @@ void DeviceQatLayer::backward(ConstDeviceTensorView dy, Saved& saved,
 
   if (is_wanted(gradients.dbias)) {
     if (kept.num_ones < rows || kept.ones_dtype != kept.dtype) {
-      kept.ones = detail::DeviceMemory(ones_of(kept.dtype, rows));
+      kept.ones = detail::DeviceMemory(detail::ones_of(kept.dtype, rows));
       kept.num_ones = rows;
       kept.ones_dtype = kept.dtype;
     }

@@ -1,5 +1,6 @@
 #include "host/gemm_arguments.hpp"
 
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -63,6 +64,30 @@ void check_bias(ConstTensorView bias, std::int64_t n, ConstTensorView y) {
   check_size("bias", static_cast<std::size_t>(bias.count()), static_cast<std::size_t>(n),
              "one for each output, or none");
   check_disjoint({"y", y}, {"bias", bias});
+}
+
+std::vector<std::byte> ones_of(DType dtype, std::int64_t count) {
+  std::vector<std::byte> ones(static_cast<std::size_t>(count) * dtype_bytes(dtype));
+  const auto fill = [&](auto one) {
+    for (std::size_t at = 0; at < ones.size(); at += sizeof(one)) {
+      std::memcpy(ones.data() + at, &one, sizeof(one));
+    }
+  };
+  switch (dtype) {
+    case DType::kF32:
+      fill(1.0f);
+      break;
+    case DType::kF64:
+      fill(1.0);
+      break;
+    case DType::kF16:
+      fill(float16{0x3c00});
+      break;
+    case DType::kBF16:
+      fill(bfloat16{0x3f80});
+      break;
+  }
+  return ones;
 }
 
 }  // namespace cuqat::detail

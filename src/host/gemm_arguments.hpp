@@ -1,8 +1,10 @@
 // Checks that products share, on the host and on the device.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "cuqat/gemm.hpp"
 #include "cuqat/tensor_view.hpp"
@@ -21,6 +23,9 @@ struct NamedMatrix {
 /// Matrices that fit together, y apart from a and b. The shape of op(a) op(b).
 GemmShape check_gemm(const NamedMatrix& a, Transpose of_a, const NamedMatrix& b, Transpose of_b,
                      ConstTensorView y);
+
+/// A row of ones, whose product with a matrix is the sums of its columns.
+std::vector<std::byte> ones_of(DType dtype, std::int64_t count);
 
 /// One number for each output in the compute type of y, or none; apart from y.
 void check_bias(ConstTensorView bias, std::int64_t n, ConstTensorView y);

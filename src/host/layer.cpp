@@ -7,6 +7,7 @@
 
 #include "cuqat/fake_quant.hpp"
 #include "host/arguments.hpp"
+#include "host/gemm_arguments.hpp"
 
 namespace cuqat {
 namespace {
@@ -80,26 +81,7 @@ void pass_through(ConstTensorView x, const QuantParams& params, TensorView dx,
 /// Sums of the columns of dy.
 void add_rows(ConstTensorView dy, TensorView dbias, const HostOptions& options) {
   const std::int64_t rows = dy.shape()[0];
-  std::vector<std::byte> ones = elements(dy.dtype(), rows);
-  const auto fill = [&](auto one) {
-    for (std::int64_t i = 0; i < rows; ++i) {
-      std::memcpy(ones.data() + static_cast<std::size_t>(i) * sizeof(one), &one, sizeof(one));
-    }
-  };
-  switch (dy.dtype()) {
-    case DType::kF32:
-      fill(1.0f);
-      break;
-    case DType::kF64:
-      fill(1.0);
-      break;
-    case DType::kF16:
-      fill(float16{0x3c00});
-      break;
-    case DType::kBF16:
-      fill(bfloat16{0x3f80});
-      break;
-  }
+  const std::vector<std::byte> ones = detail::ones_of(dy.dtype(), rows);
   gemm(ConstTensorView(ones.data(), dy.dtype(), Shape{1, rows}), Transpose::kNo, dy, Transpose::kNo,
        TensorView(dbias.data(), dbias.dtype(), Shape{1, dy.shape()[1]}), options);
 }
