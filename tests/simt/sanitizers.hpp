@@ -10,14 +10,10 @@
 
 #if defined(__SANITIZE_THREAD__)
 // The scheduler runs in whatever context called it; instrumented, it would race with itself.
-#error "compile the executor's own sources with -fno-sanitize=thread -DSIMT_TSAN"
+#error "compile the executor's own sources with -fno-sanitize=all -DSIMT_TSAN"
 #endif
-#if defined(__SANITIZE_ADDRESS__)
-#define SIMT_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SIMT_ASAN 1
-#endif
+#if defined(__SANITIZE_ADDRESS__) && !defined(SIMT_ASAN)
+#error "compile the executor's own sources with -DSIMT_ASAN"
 #endif
 
 #ifdef SIMT_TSAN
