@@ -116,33 +116,57 @@ EpilogueOperand operand_from(const RowScales& scales, DType compute, std::int64_
           scales.one_for_each_row ? 1 : 0};
 }
 
+/// What becomes of y, and where it goes.
+struct OutputPlace {
+  DType dtype;
+  CodesOfOutputs codes;
+  void* y;
+};
+
+/// body(what the kernel makes of y), of numbers or codes.
+template <typename Sum, typename Body>
+void with_output(const OutputPlace& place, const Body& body) {
+  constexpr bool kIsFp8 = std::is_same_v<Sum, float>;
+  if (place.codes.scale == nullptr) {
+    return with_type(place.dtype, [&](auto type) {
+      using T = typename decltype(type)::Type;
+      if constexpr (!(kIsFp8 && std::is_same_v<T, double>)) body(NumbersOfOutputs<T>{});
+    });
+  }
+  if constexpr (!kIsFp8) {
+    with_quantizer(place.codes.quantizer, [&](const auto& quantizer) {
+      using Q = std::decay_t<decltype(quantizer)>;
+      if constexpr (is_integer(Q::kFormat)) {
+        body(CodesOfNumbers<Q>{quantizer, static_cast<const float*>(place.codes.scale),
+                               place.codes.zero_point});
+      }
+    });
+  }
+}
+
 template <typename Sum, bool kHasZeroPoints>
-void launch_epilogue_of(DType dtype, const Epilogue& epilogue, const Sum* sums, void* y,
+void launch_epilogue_of(const Epilogue& epilogue, const void* sums, const OutputPlace& place,
                         const LaunchTarget& target) {
-  with_type(dtype, [&](auto type) {
-    using T = typename decltype(type)::Type;
-    if constexpr (!(std::is_same_v<Sum, float> && std::is_same_v<T, double>)) {
-      launch_streaming(epilogue.num_items(), 1, 0, target,
-                       &gemm_epilogue_kernel<T, Sum, kHasZeroPoints>, epilogue, sums, y);
-    }
+  with_output<Sum>(place, [&](const auto& output) {
+    using Output = std::decay_t<decltype(output)>;
+    launch_streaming(epilogue.num_items(), 1, 0, target,
+                     &gemm_epilogue_kernel<Output, Sum, kHasZeroPoints>, epilogue,
+                     static_cast<const Sum*>(sums), output, place.y);
   });
 }
 
 /// What `sums` are is known from the cut; they may be null.
-void launch_epilogue(const Cut& cut, DType dtype, const Epilogue& epilogue, const void* sums,
-                     void* y, const LaunchTarget& target) {
+void launch_epilogue(const Cut& cut, const Epilogue& epilogue, const void* sums,
+                     const OutputPlace& place, const LaunchTarget& target) {
   const bool has_zero_points = epilogue.x.zero_point != nullptr || epilogue.w.zero_point != nullptr;
   if (cut.is_fp8) {
-    launch_epilogue_of<float, false>(dtype, epilogue, static_cast<const float*>(sums), y, target);
+    launch_epilogue_of<float, false>(epilogue, sums, place, target);
   } else if (cut.is_deep) {
-    launch_epilogue_of<std::int64_t, true>(dtype, epilogue, static_cast<const std::int64_t*>(sums),
-                                           y, target);
+    launch_epilogue_of<std::int64_t, true>(epilogue, sums, place, target);
   } else if (has_zero_points) {
-    launch_epilogue_of<std::int32_t, true>(dtype, epilogue, static_cast<const std::int32_t*>(sums),
-                                           y, target);
+    launch_epilogue_of<std::int32_t, true>(epilogue, sums, place, target);
   } else {
-    launch_epilogue_of<std::int32_t, false>(dtype, epilogue, static_cast<const std::int32_t*>(sums),
-                                            y, target);
+    launch_epilogue_of<std::int32_t, false>(epilogue, sums, place, target);
   }
 }
 
@@ -180,7 +204,8 @@ void launch_linear(const LinearLayer& layer, const Scratch& scratch, Multiplier&
   const auto& [m, n, k] = product.shape;
   if (m == 0 || n == 0) return;
   const DType compute = layer.dtype == DType::kF64 ? DType::kF64 : DType::kF32;
-  const auto y_bytes = static_cast<std::int64_t>(dtype_bytes(layer.dtype));
+  const bool makes_codes = layer.codes.scale != nullptr;
+  const auto y_bytes = static_cast<std::int64_t>(makes_codes ? 1 : dtype_bytes(layer.dtype));
   const auto compute_bytes = static_cast<std::int64_t>(dtype_bytes(compute));
   const Cut cut = cut_to(uncut(product, nullptr), scratch.bytes);
   PiecewiseProduct pieces(product, cut, scratch, multiplier, target);
@@ -218,8 +243,8 @@ void launch_linear(const LinearLayer& layer, const Scratch& scratch, Multiplier&
       pieces.multiply(row, rows, output, outputs, found, epilogue.sums_stride);
       sums = cut.is_deep ? pieces.at<void>(places.deep_sums) : found;
     }
-    launch_epilogue(cut, layer.dtype, epilogue, sums,
-                    static_cast<char*>(layer.y) + (row * n + output) * y_bytes, target);
+    char* const y = static_cast<char*>(layer.y) + (row * n + output) * y_bytes;
+    launch_epilogue(cut, epilogue, sums, {layer.dtype, layer.codes, y}, target);
   });
 }
 

@@ -1,10 +1,11 @@
-// What becomes of the sums of a layer: scales, zero points and bias, each step rounded once.
+// What becomes of the sums of a layer: scales, zero points and bias, each step rounded once, and
+// then y's type, or codes of y.
 //
 // A thread takes eight neighbouring outputs of a few rows, so that what belongs to an output (its
 // scale, zero point, sum of w and bias) is read once for all of them; sums are loaded and y is
 // stored by 16 bytes where y lies at such.
 //
-// Bytes moved: 4 a sum (8 past kMaxInt32Depth) and sizeof(T). Bound by memory.
+// Bytes moved: 4 a sum (8 past kMaxInt32Depth) and sizeof(T), or 1 of a code. Bound by memory.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "cuqat/scalar/element.hpp"
 #include "cuqat/scalar/half.hpp"
 #include "for_each_index.cuh"
 #include "pack.cuh"
@@ -79,11 +81,49 @@ __device__ inline OutputTerms<C> load_outputs(const Epilogue& epilogue, std::int
   return terms;
 }
 
+/// y as numbers of type T.
+template <typename T>
+struct NumbersOfOutputs {
+  using Compute = scalar::ComputeType<T>;
+  using Stored = T;
+
+  /// What the launch is given, and what each thread makes of it.
+  __device__ const NumbersOfOutputs& loaded() const { return *this; }
+  __device__ T of(Compute value) const { return scalar::store_compute<T>(value); }
+};
+
+/// y as codes, by one scale. Those of f32 numbers.
+template <typename Q>
+struct CodesOfNumbers {
+  using Compute = float;
+  using Stored = std::uint8_t;
+
+  struct Loaded {
+    Q quantizer;
+    float scale;
+    std::int32_t zero_point;
+
+    __device__ std::uint8_t of(float value) const {
+      return static_cast<std::uint8_t>(
+          scalar::quantize_element(quantizer, value, scale, zero_point));
+    }
+  };
+  __device__ Loaded loaded() const {
+    return {quantizer, *scale, zero_point == nullptr ? 0 : *zero_point};
+  }
+
+  Q quantizer;
+  const float* scale;
+  const std::int32_t* zero_point;  ///< Null: 0.
+};
+
 /// `Sum` is int32, int64 or f32, which has no zero points. Null sums are zeros.
-template <typename T, typename Sum, bool kHasZeroPoints>
-__global__ void gemm_epilogue_kernel(Epilogue epilogue, const Sum* sums, void* y) {
-  using C = scalar::ComputeType<T>;
+template <typename Output, typename Sum, bool kHasZeroPoints>
+__global__ void gemm_epilogue_kernel(Epilogue epilogue, const Sum* sums, Output given, void* y) {
+  using C = typename Output::Compute;
+  using T = typename Output::Stored;
   static_assert(!(kHasZeroPoints && std::is_floating_point_v<Sum>));
+  const auto output = given.loaded();
   for_each_index(epilogue.num_items(), [&](std::int64_t item) {
     const std::int64_t group = epilogue.by_packs(item);
     const std::int64_t column = (item - group * epilogue.packs_per_row) * kPackElements;
@@ -117,7 +157,7 @@ __global__ void gemm_epilogue_kernel(Epilogue epilogue, const Sum* sums, void* y
         }
         value = (row_scale * outputs.scale[j]) * value;
         if (epilogue.bias != nullptr) value += outputs.bias[j];
-        result.element[j] = scalar::store_compute<T>(value);
+        result.element[j] = output.of(value);
       }
       store_pack(y, PackSpan{row * epilogue.y_stride + column, 0, num_outputs}, result);
     }

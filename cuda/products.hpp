@@ -85,14 +85,22 @@ struct CodeProduct {
   NumberType w_type;
 };
 
+/// What makes codes of y: integers, one scale.
+struct CodesOfOutputs {
+  Quantizer quantizer;
+  const void* scale;               ///< f32; null: y is not made codes of.
+  const std::int32_t* zero_point;  ///< Null: 0.
+};
+
 struct LinearLayer {
   CodeProduct product;
   RowScales x;
   RowScales w;
   const std::int64_t* w_sums;  ///< Or null.
   const void* bias;            ///< Of the compute type of y, or null.
-  DType dtype;                 ///< Of y.
-  void* y;
+  DType dtype;                 ///< Of y. Where it becomes codes: f32.
+  CodesOfOutputs codes;
+  void* y;  ///< Or its codes, a byte each.
 };
 
 /// Memory of the device, aligned as cudaMalloc aligns.

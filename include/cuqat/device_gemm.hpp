@@ -71,6 +71,20 @@ void int8_linear(DeviceSpan<const std::uint8_t> x, const DeviceQuantParams& x_pa
                  DeviceSpan<const std::int64_t> w_sums, DeviceTensorView y,
                  const DeviceContext& context, StreamRef stream);
 
+/// codes = quantize(y) of the y that int8_linear gives in f32, as gemm.hpp says: y goes through no
+/// memory.
+/// Shape:  as int8_linear above and the host function; all scales are f32, y_params has one.
+/// Values: as the host function. Scales of x and w as above; with a y_params.scale of 0 or that the
+///         host refuses, codes are unspecified.
+/// Order:  as int8_linear above.
+/// Agrees: bit for bit with every backend, and with int8_linear to f32 and quantize after it.
+/// @throws as int8_linear above, for y_params of FP8 or another granularity.
+void int8_linear(DeviceSpan<const std::uint8_t> x, const DeviceQuantParams& x_params,
+                 DeviceSpan<const std::uint8_t> w, const DeviceQuantParams& w_params,
+                 const GemmShape& shape, ConstDeviceTensorView bias,
+                 DeviceSpan<const std::int64_t> w_sums, const DeviceQuantParams& y_params,
+                 DeviceSpan<std::uint8_t> codes, const DeviceContext& context, StreamRef stream);
+
 /// y = dequantize(x) dequantize(w)^T + bias of FP8 codes:
 ///   y[i, j] = (sx[i] * sw[j]) * t[i, j] + bias[j],
 ///   t[i, j] = sum over k of decode(x[i, k]) decode(w[j, k]),

@@ -51,6 +51,21 @@ void int8_linear(std::span<const std::uint8_t> x, const QuantParams& x_params,
                  const GemmShape& shape, ConstTensorView bias, TensorView y,
                  const HostOptions& options = {});
 
+/// codes = quantize(y) of the y that int8_linear gives in f32: what the next layer of codes takes,
+/// in one pass.
+/// Shape:  as int8_linear, y being f32; y_params of int8 or int4 with one scale (tensor); codes
+///         m * n, a byte each.
+/// Values: as quantize of y, in either convention; y is in no memory and not rounded to 16 bits. A
+///         NaN of the bias gives the zero point.
+/// Order:  as int8_linear.
+/// Agrees: bit for bit on every backend, and with int8_linear to f32 and quantize after it.
+/// @throws InvalidArgument as int8_linear, and y_params as quantize and of FP8 or another
+///         granularity.
+void int8_linear(std::span<const std::uint8_t> x, const QuantParams& x_params,
+                 std::span<const std::uint8_t> w, const QuantParams& w_params,
+                 const GemmShape& shape, ConstTensorView bias, const QuantParams& y_params,
+                 std::span<std::uint8_t> codes, const HostOptions& options = {});
+
 /// y = dequantize(x) dequantize(w)^T + bias of FP8 codes, as inference runs it:
 ///   y[i, j] = (sx[i] * sw[j]) * t[i, j] + bias[j],
 ///   t[i, j] = sum over k of decode(x[i, k]) decode(w[j, k]),

@@ -78,6 +78,10 @@ constexpr detail::OperationTable make_table(const char* instruction_set) {
                       std::int32_t* result) { int8_gemm(kKernels(), product, result); },
       .int8_linear = [](const detail::Int8Linear& linear,
                         void* y) { int8_linear(kKernels(), linear, y); },
+      .int8_linear_codes =
+          [](const detail::Int8Linear& linear, const ScaledTensor& y, std::uint8_t* codes) {
+            int8_linear_codes(kKernels(), linear, y, codes);
+          },
       .fp8_linear = [](const detail::Fp8Linear& linear,
                        void* y) { fp8_linear(kKernels(), linear, y); },
       .gemm = [](const detail::RealProduct& product, void* y) { gemm(kKernels(), product, y); },

@@ -9,6 +9,7 @@
 #include "cpu/onednn.hpp"
 #include "cpu/operations.hpp"
 #include "cpu/parallel.hpp"
+#include "cpu/scale_layout.hpp"
 
 namespace cuqat::cpu {
 namespace {
@@ -129,9 +130,11 @@ std::vector<Sum> w_terms(const Kernels& kernels, const detail::Int8Linear& linea
   return terms;
 }
 
-/// `Sum`: int32 where it holds every sum of (x - zx) (w - zw).
-template <typename Sum>
-void linear_in(const Kernels& kernels, const detail::Int8Linear& linear, void* y) {
+/// write_row(row, its outputs) for every row of y, several at once. `Sum`: int32 where it holds
+/// every sum of (x - zx) (w - zw).
+template <typename Sum, typename WriteRow>
+void linear_in(const Kernels& kernels, const detail::Int8Linear& linear,
+               const WriteRow& write_row) {
   constexpr bool kNarrow = std::is_same_v<Sum, std::int32_t>;
   const detail::Int8Product& product = linear.product;
   const GemmShape& shape = product.shape;
@@ -140,7 +143,6 @@ void linear_in(const Kernels& kernels, const detail::Int8Linear& linear, void* y
   const std::int64_t rows_at_once = std::clamp<std::int64_t>(kSumsAtOnce / shape.n, 1, shape.m);
   std::vector<Sum> sums(static_cast<std::size_t>(rows_at_once * shape.n));
   std::vector<std::int32_t> part(kNarrow ? 0 : sums.size());
-  const auto y_bytes = static_cast<std::int64_t>(dtype_bytes(linear.dtype));
 
   for (std::int64_t begin = 0; begin < shape.m; begin += rows_at_once) {
     const std::int64_t rows = std::min(rows_at_once, shape.m - begin);
@@ -166,12 +168,40 @@ void linear_in(const Kernels& kernels, const detail::Int8Linear& linear, void* y
                                   zero_point_of_row(linear.x, row),
                                   x_sum,
                                   scale_of_row(linear.dtype, linear.x, row)};
-        kernels.int8_outputs(linear.dtype, outputs,
-                             static_cast<char*>(y) + row * shape.n * y_bytes);
+        write_row(row, outputs);
       }
     };
     for_each_chunk(rows, kRowsOfAThread, product.num_threads, write_rows);
   }
+}
+
+template <typename WriteRow>
+void for_each_row(const Kernels& kernels, const detail::Int8Linear& linear,
+                  const WriteRow& write_row) {
+  const GemmShape& shape = linear.product.shape;
+  if (shape.m == 0 || shape.n == 0) return;
+  if (fits_into_int32(linear)) {
+    linear_in<std::int32_t>(kernels, linear, write_row);
+  } else {
+    linear_in<std::int64_t>(kernels, linear, write_row);
+  }
+}
+
+/// Some columns of a row of f32.
+Int8Outputs columns_of(Int8Outputs outputs, std::int64_t first, std::int64_t count) {
+  const auto move = [first](const void*& numbers, std::size_t bytes) {
+    numbers = static_cast<const char*>(numbers) + first * static_cast<std::int64_t>(bytes);
+  };
+  const std::size_t sum_bytes = outputs.narrow ? sizeof(std::int32_t) : sizeof(std::int64_t);
+  outputs.n = count;
+  move(outputs.sums, sum_bytes);
+  move(outputs.w_term, sum_bytes);
+  if (outputs.bias != nullptr) move(outputs.bias, sizeof(float));
+  if (outputs.w_per_output) {
+    move(outputs.w_scale, sizeof(float));
+    outputs.w_zero_point += first;
+  }
+  return outputs;
 }
 
 }  // namespace
@@ -183,13 +213,25 @@ void int8_gemm(const Kernels& kernels, const detail::Int8Product& product, std::
 }
 
 void int8_linear(const Kernels& kernels, const detail::Int8Linear& linear, void* y) {
-  const GemmShape& shape = linear.product.shape;
-  if (shape.m == 0 || shape.n == 0) return;
-  if (fits_into_int32(linear)) {
-    linear_in<std::int32_t>(kernels, linear, y);
-  } else {
-    linear_in<std::int64_t>(kernels, linear, y);
-  }
+  const std::int64_t n = linear.product.shape.n;
+  for_each_row(kernels, linear, [&](std::int64_t row, const Int8Outputs& outputs) {
+    kernels.int8_outputs(linear.dtype, outputs, element(linear.dtype, y, row * n));
+  });
+}
+
+void int8_linear_codes(const Kernels& kernels, const detail::Int8Linear& linear,
+                       const detail::ScaledTensor& y, std::uint8_t* codes) {
+  const std::int64_t n = linear.product.shape.n;
+  const TileQuantizer quantizer = tile_quantizer(y);
+  const TileScale scale = single_scale(y, 0);
+  for_each_row(kernels, linear, [&](std::int64_t row, const Int8Outputs& outputs) {
+    alignas(64) float values[kTile];
+    for (std::int64_t first = 0; first < n; first += kTile) {
+      const std::int64_t count = std::min(kTile, n - first);
+      kernels.int8_outputs(DType::kF32, columns_of(outputs, first, count), values);
+      kernels.quantize(quantizer, scale, values, codes + row * n + first, count);
+    }
+  });
 }
 
 }  // namespace cuqat::cpu

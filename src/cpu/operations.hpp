@@ -40,6 +40,8 @@ void product_error(const Kernels& kernels, const detail::ProductError& products,
                    double* signal);
 void int8_gemm(const Kernels& kernels, const detail::Int8Product& product, std::int32_t* result);
 void int8_linear(const Kernels& kernels, const detail::Int8Linear& linear, void* y);
+void int8_linear_codes(const Kernels& kernels, const detail::Int8Linear& linear,
+                       const detail::ScaledTensor& y, std::uint8_t* codes);
 void fp8_linear(const Kernels& kernels, const detail::Fp8Linear& linear, void* y);
 void gemm(const Kernels& kernels, const detail::RealProduct& product, void* y);
 

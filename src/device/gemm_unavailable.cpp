@@ -26,6 +26,12 @@ void int8_linear(DeviceSpan<const std::uint8_t>, const DeviceQuantParams&,
                  const DeviceContext&, StreamRef) {
   unavailable();
 }
+void int8_linear(DeviceSpan<const std::uint8_t>, const DeviceQuantParams&,
+                 DeviceSpan<const std::uint8_t>, const DeviceQuantParams&, const GemmShape&,
+                 ConstDeviceTensorView, DeviceSpan<const std::int64_t>, const DeviceQuantParams&,
+                 DeviceSpan<std::uint8_t>, const DeviceContext&, StreamRef) {
+  unavailable();
+}
 void fp8_linear(DeviceSpan<const std::uint8_t>, const DeviceQuantParams&,
                 DeviceSpan<const std::uint8_t>, const DeviceQuantParams&, const GemmShape&,
                 ConstDeviceTensorView, DeviceTensorView, const DeviceContext&, StreamRef) {

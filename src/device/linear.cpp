@@ -13,7 +13,7 @@ void linear(ConstDeviceTensorView x, ConstDeviceTensorView w, ConstDeviceTensorV
             DeviceTensorView y, const DeviceContext& context, StreamRef stream) {
   const GemmShape shape = detail::check_gemm({"x", as_plain(x)}, Transpose::kNo, {"w", as_plain(w)},
                                              Transpose::kYes, as_plain(y));
-  detail::check_bias(as_plain(bias), shape.n, as_plain(y));
+  detail::check_bias(as_plain(bias), shape.n, y.dtype(), {"y", as_plain(y)});
   const auto check = [&](std::string_view name, const ConstDeviceTensorView& view) {
     if (view.count() == 0) return;
     detail::check_device_view(name, view, context);

@@ -17,7 +17,7 @@ const std::int8_t* as_int8(std::span<const std::uint8_t> codes) {
   return reinterpret_cast<const std::int8_t*>(codes.data());
 }
 
-/// An operand's codes as a tensor, whose elements are as wide as y's: only its shape is looked at.
+/// An operand's codes as a tensor of y's dtype: only its shape is looked at.
 detail::ScaledArguments check_operand(std::string_view name, std::span<const std::uint8_t> codes,
                                       const QuantParams& params, bool of_integers,
                                       const Shape& shape, DType dtype, const HostOptions& options) {
@@ -72,16 +72,15 @@ class LinearArguments {
  public:
   LinearArguments(std::span<const std::uint8_t> x, const QuantParams& x_params,
                   std::span<const std::uint8_t> w, const QuantParams& w_params, bool of_integers,
-                  const GemmShape& shape, ConstTensorView bias, ConstTensorView y,
-                  const HostOptions& options)
-      : compute_(check_outputs(shape, y)),
-        x_(check_operand("x", x, x_params, of_integers, {shape.m, shape.k}, compute_, options)),
-        w_(check_operand("w", w, w_params, of_integers, {shape.n, shape.k}, compute_, options)) {
+                  const GemmShape& shape, ConstTensorView bias, DType y_dtype,
+                  const detail::Region& outputs, const HostOptions& options)
+      : x_(check_operand("x", x, x_params, of_integers, {shape.m, shape.k}, y_dtype, options)),
+        w_(check_operand("w", w, w_params, of_integers, {shape.n, shape.k}, y_dtype, options)) {
     check_granularity("x_params", x_.tensor(), shape.k, true);
     check_granularity("w_params", w_.tensor(), shape.k, false);
-    detail::check_bias(bias, shape.n, y);
-    detail::check_disjoint({"y", y}, {"x", x});
-    detail::check_disjoint({"y", y}, {"w", w});
+    detail::check_bias(bias, shape.n, y_dtype, outputs);
+    detail::check_disjoint(outputs, {"x", x});
+    detail::check_disjoint(outputs, {"w", w});
   }
 
   [[nodiscard]] detail::RowScales x() const { return row_scales(x_.tensor()); }
@@ -89,27 +88,22 @@ class LinearArguments {
   [[nodiscard]] int num_threads() const noexcept { return x_.tensor().num_threads; }
 
  private:
-  /// The compute type of y.
-  static DType check_outputs(const GemmShape& shape, ConstTensorView y) {
-    detail::check_gemm_shape(shape);
-    detail::check_view("y", y);
-    const Shape outputs{shape.m, shape.n};
-    if (y.shape() != outputs) {
-      throw_invalid("y.shape()", text(y.shape()), "[m, n], " + text(outputs));
-    }
-    return detail::compute_type(y.dtype());
-  }
-
-  DType compute_;
   detail::ScaledArguments x_;
   detail::ScaledArguments w_;
 };
+
+void check_outputs(const GemmShape& shape, ConstTensorView y) {
+  detail::check_gemm_shape(shape);
+  detail::check_view("y", y);
+  const Shape outputs{shape.m, shape.n};
+  if (y.shape() != outputs) throw_invalid("y.shape()", text(y.shape()), "[m, n], " + text(outputs));
+}
 
 void multiply(const detail::NamedMatrix& a, Transpose of_a, const detail::NamedMatrix& b,
               Transpose of_b, ConstTensorView bias, TensorView y, const HostOptions& options) {
   const int threads = num_threads(options);
   const GemmShape shape = detail::check_gemm(a, of_a, b, of_b, y);
-  detail::check_bias(bias, shape.n, y);
+  detail::check_bias(bias, shape.n, y.dtype(), {"y", y});
   options.backend.operations().gemm(
       {a.view.data(), of_a == Transpose::kYes, b.view.data(), of_b == Transpose::kYes, shape,
        a.view.dtype(), y.dtype(), bias.count() == 0 ? nullptr : bias.data(), threads},
@@ -142,7 +136,9 @@ void int8_linear(std::span<const std::uint8_t> x, const QuantParams& x_params,
                  std::span<const std::uint8_t> w, const QuantParams& w_params,
                  const GemmShape& shape, ConstTensorView bias, TensorView y,
                  const HostOptions& options) {
-  const LinearArguments arguments(x, x_params, w, w_params, true, shape, bias, y, options);
+  check_outputs(shape, y);
+  const LinearArguments arguments(x, x_params, w, w_params, true, shape, bias, y.dtype(), {"y", y},
+                                  options);
   check_zero_points(x_params, w_params, shape.k);
   options.backend.operations().int8_linear(
       {{as_int8(x), as_int8(w), shape, arguments.num_threads()},
@@ -153,12 +149,37 @@ void int8_linear(std::span<const std::uint8_t> x, const QuantParams& x_params,
       y.data());
 }
 
+void int8_linear(std::span<const std::uint8_t> x, const QuantParams& x_params,
+                 std::span<const std::uint8_t> w, const QuantParams& w_params,
+                 const GemmShape& shape, ConstTensorView bias, const QuantParams& y_params,
+                 std::span<std::uint8_t> codes, const HostOptions& options) {
+  detail::check_gemm_shape(shape);
+  detail::check_output_quantizer(y_params.quantizer, y_params.granularity);
+  const LinearArguments arguments(x, x_params, w, w_params, true, shape, bias, DType::kF32,
+                                  {"codes", codes}, options);
+  check_zero_points(x_params, w_params, shape.k);
+  const Shape outputs{shape.m, shape.n};
+  detail::check_size("codes", codes.size(), static_cast<std::size_t>(outputs.count()),
+                     "one for each output");
+  const detail::ScaledArguments y(ConstTensorView(codes.data(), DType::kF32, outputs), y_params,
+                                  options, "y_params");
+  options.backend.operations().int8_linear_codes(
+      {{as_int8(x), as_int8(w), shape, arguments.num_threads()},
+       arguments.x(),
+       arguments.w(),
+       bias.count() == 0 ? nullptr : bias.data(),
+       DType::kF32},
+      y.tensor(), codes.data());
+}
+
 void fp8_linear(std::span<const std::uint8_t> x, const QuantParams& x_params,
                 std::span<const std::uint8_t> w, const QuantParams& w_params,
                 const GemmShape& shape, ConstTensorView bias, TensorView y,
                 const HostOptions& options) {
   if (y.dtype() == DType::kF64) throw_invalid("y.dtype()", "F64", "F32, BF16 or F16");
-  const LinearArguments arguments(x, x_params, w, w_params, false, shape, bias, y, options);
+  check_outputs(shape, y);
+  const LinearArguments arguments(x, x_params, w, w_params, false, shape, bias, y.dtype(), {"y", y},
+                                  options);
   options.backend.operations().fp8_linear(
       {x.data(), x_params.quantizer.format, w.data(), w_params.quantizer.format, shape,
        arguments.x(), arguments.w(), bias.count() == 0 ? nullptr : bias.data(), y.dtype(),

@@ -4,7 +4,6 @@
 #include <string>
 #include <string_view>
 
-#include "host/arguments.hpp"
 #include "host/enumerators.hpp"
 
 namespace cuqat::detail {
@@ -53,17 +52,27 @@ GemmShape check_gemm(const NamedMatrix& a, Transpose of_a, const NamedMatrix& b,
   return shape;
 }
 
-void check_bias(ConstTensorView bias, std::int64_t n, ConstTensorView y) {
+void check_bias(ConstTensorView bias, std::int64_t n, DType y_dtype, const Region& outputs) {
   if (bias.count() == 0) return;
   check_view("bias", bias);
-  const DType compute = compute_type(y.dtype());
+  const DType compute = compute_type(y_dtype);
   if (bias.dtype() != compute) {
     throw_invalid("bias.dtype()", to_string(bias.dtype()),
                   std::string(to_string(compute)) + ", the compute type of y");
   }
   check_size("bias", static_cast<std::size_t>(bias.count()), static_cast<std::size_t>(n),
              "one for each output, or none");
-  check_disjoint({"y", y}, {"bias", bias});
+  check_disjoint(outputs, {"bias", bias});
+}
+
+void check_output_quantizer(const Quantizer& quantizer, const Granularity& granularity) {
+  check_quantizer("y_params.quantizer", quantizer);
+  if (!is_integer(quantizer.format)) {
+    throw_invalid("y_params.quantizer.format", to_string(quantizer.format), "int8 or int4");
+  }
+  if (granularity.kind != Granularity::Kind::kTensor) {
+    throw_invalid("y_params.granularity", "another", "tensor");
+  }
 }
 
 std::vector<std::byte> ones_of(DType dtype, std::int64_t count) {

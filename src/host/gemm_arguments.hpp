@@ -8,6 +8,7 @@
 
 #include "cuqat/gemm.hpp"
 #include "cuqat/tensor_view.hpp"
+#include "host/arguments.hpp"
 
 namespace cuqat::detail {
 
@@ -24,10 +25,13 @@ struct NamedMatrix {
 GemmShape check_gemm(const NamedMatrix& a, Transpose of_a, const NamedMatrix& b, Transpose of_b,
                      ConstTensorView y);
 
+/// What the codes of y are made with: integers, one scale.
+void check_output_quantizer(const Quantizer& quantizer, const Granularity& granularity);
+
 /// A row of ones, whose product with a matrix is the sums of its columns.
 std::vector<std::byte> ones_of(DType dtype, std::int64_t count);
 
-/// One number for each output in the compute type of y, or none; apart from y.
-void check_bias(ConstTensorView bias, std::int64_t n, ConstTensorView y);
+/// One number for each output in the compute type of y, or none; apart from the outputs.
+void check_bias(ConstTensorView bias, std::int64_t n, DType y_dtype, const Region& outputs);
 
 }  // namespace cuqat::detail

@@ -126,8 +126,13 @@ void QatLayer::multiply(ConstTensorView x, ConstTensorView quantized,
   codes.resize(static_cast<std::size_t>(x.count()));
   quantize(x, *activation_params_, codes, CodeLayout::kBytes, options);
   const GemmShape shape{x.shape()[0], out_features_, in_features_};
-  const auto product = is_integer(config_.weight.format) ? int8_linear : fp8_linear;
-  product(codes, *activation_params_, weight_codes_, *weight_params_, shape, bias(), y, options);
+  if (is_integer(config_.weight.format)) {
+    int8_linear(codes, *activation_params_, weight_codes_, *weight_params_, shape, bias(), y,
+                options);
+  } else {
+    fp8_linear(codes, *activation_params_, weight_codes_, *weight_params_, shape, bias(), y,
+               options);
+  }
 }
 
 void QatLayer::forward_train(ConstTensorView x, TensorView y, Saved& saved,

@@ -130,6 +130,8 @@ struct OperationTable {
   void (*int8_gemm)(const Int8Product&, std::int32_t* product);
   /// Sums of (x - zx) (w - zw) stay within int64.
   void (*int8_linear)(const Int8Linear&, void* y);
+  /// The layer's dtype is f32; what the tensor says of y, [m, n], has one scale. Codes a byte each.
+  void (*int8_linear_codes)(const Int8Linear&, const ScaledTensor& y, std::uint8_t* codes);
   void (*fp8_linear)(const Fp8Linear&, void* y);
   void (*gemm)(const RealProduct&, void* y);
 };

@@ -1,5 +1,7 @@
 // Products of codes, from their definition.
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "reference/fp8.hpp"
 #include "reference/number.hpp"
@@ -45,6 +47,13 @@ void int8_linear(const detail::Int8Linear& linear, void* y) {
       }
     }
   });
+}
+
+void int8_linear_codes(const detail::Int8Linear& linear, const detail::ScaledTensor& y,
+                       std::uint8_t* codes) {
+  std::vector<float> values(static_cast<std::size_t>(y.shape.count()));
+  int8_linear(linear, values.data());
+  quantize(y, values.data(), codes, CodeLayout::kBytes);
 }
 
 /// In f64, which holds the sums of up to 2^17 products of E4M3 numbers.

@@ -33,6 +33,8 @@ void scale_elements(const detail::ScaledTensor& tensor, const void* x, void* y, 
 void product_error(const detail::ProductError& products, double* error, double* signal);
 void int8_gemm(const detail::Int8Product& product, std::int32_t* result);
 void int8_linear(const detail::Int8Linear& linear, void* y);
+void int8_linear_codes(const detail::Int8Linear& linear, const detail::ScaledTensor& y,
+                       std::uint8_t* codes);
 void fp8_linear(const detail::Fp8Linear& linear, void* y);
 void gemm(const detail::RealProduct& product, void* y);
 

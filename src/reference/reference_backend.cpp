@@ -23,6 +23,7 @@ const detail::OperationTable& operations() noexcept {
                                                  product_error,
                                                  int8_gemm,
                                                  int8_linear,
+                                                 int8_linear_codes,
                                                  fp8_linear,
                                                  gemm};
   return kTable;

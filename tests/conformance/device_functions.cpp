@@ -61,6 +61,23 @@ std::vector<Function> product_functions(const DeviceContext& context, StreamRef 
                      v.params(4), kProduct, v.f32(6), v.span<const std::int64_t>(7),
                      v.rows_of_25(8, 25), context, stream);
        }},
+      {"int8_linear to codes",
+       {input("x"),
+        of_rows("x_params.scale"),
+        of_rows("x_params.zero_point"),
+        input("w"),
+        of_rows("w_params.scale"),
+        of_rows("w_params.zero_point"),
+        of_rows("bias"),
+        of_rows("w_sums", 8),
+        input("y_params.scale", 1, 4),
+        {"y_params.zero_point", Role::kInput, 1, 4, {}, false, true},
+        output("codes", 625)},
+       [&context, stream](const Values& v) {
+         int8_linear(v.span<const std::uint8_t>(0), v.params(1), v.span<const std::uint8_t>(3),
+                     v.params(4), kProduct, v.f32(6), v.span<const std::int64_t>(7),
+                     v.tensor_params(8), v.span<std::uint8_t>(10), context, stream);
+       }},
       {"fp8_linear",
        {input("x"), of_rows("x_params.scale"), input("w"), of_rows("w_params.scale"),
         of_rows("bias"), output("y", 625)},
@@ -81,7 +98,7 @@ std::vector<Function> product_functions(const DeviceContext& context, StreamRef 
 }  // namespace
 
 ArgumentMemory::ArgumentMemory() {
-  constexpr std::size_t kMostArguments = 9;
+  constexpr std::size_t kMostArguments = 11;
   for (std::size_t i = 0; i < kMostArguments; ++i) {
     memory_.push_back(
         std::make_unique<DeviceMemory>(std::vector<float>(kBytes / sizeof(float), 1.0f)));

@@ -92,37 +92,66 @@ struct Where {
   const DeviceContext* context = nullptr;  ///< Null: that under test.
 };
 
+/// A layer in device memory, for outputs of a dtype.
+class PlacedLayer {
+ public:
+  PlacedLayer(const Layer& layer, DType dtype, const Where& where)
+      : x_(layer.x, where.x),
+        w_(layer.w, where.w),
+        x_params_(layer.x_params, dtype),
+        w_params_(layer.w_params, dtype),
+        bias_(to_bytes(compute_type(dtype), layer.bias)),
+        bias_view_(bias_.as<void>(), compute_type(dtype),
+                   Shape{static_cast<std::int64_t>(layer.bias.size())}),
+        sums_(std::vector<std::int64_t>(static_cast<std::size_t>(layer.shape.n), 77)),
+        depth_(layer.shape.k),
+        with_sums_(where.with_sums) {}
+
+  [[nodiscard]] DeviceSpan<const std::uint8_t> x() const { return x_.span<const std::uint8_t>(); }
+  [[nodiscard]] DeviceSpan<const std::uint8_t> w() const { return w_.span<const std::uint8_t>(); }
+  [[nodiscard]] DeviceQuantParams x_params() const { return x_params_.get(); }
+  [[nodiscard]] DeviceQuantParams w_params() const { return w_params_.get(); }
+  [[nodiscard]] const ConstDeviceTensorView& bias() const { return bias_view_; }
+  /// The sums of w where they are wanted, which it puts on the stream.
+  [[nodiscard]] DeviceSpan<const std::int64_t> sums(const DeviceContext& context,
+                                                    StreamRef stream) const {
+    if (!with_sums_) return {};
+    sum_code_rows(w(), depth_, sums_.span<std::int64_t>(), context, stream);
+    return sums_.span<const std::int64_t>();
+  }
+
+ private:
+  Placed x_;
+  Placed w_;
+  PlacedParams x_params_;
+  PlacedParams w_params_;
+  Placed bias_;
+  ConstDeviceTensorView bias_view_;
+  Placed sums_;
+  std::int64_t depth_;
+  bool with_sums_;
+};
+
+inline const DeviceContext& context_of(const Where& where) {
+  return where.context == nullptr ? device_under_test().context : *where.context;
+}
+
 inline Bytes device_outputs(const Layer& layer, DType dtype, const Where& where = {}) {
-  const GemmShape& shape = layer.shape;
-  const DeviceUnderTest& device = device_under_test();
-  const DeviceContext& context = where.context == nullptr ? device.context : *where.context;
-  const StreamRef stream = device.stream;
-  const Placed x(layer.x, where.x);
-  const Placed w(layer.w, where.w);
-  const PlacedParams x_params(layer.x_params, dtype);
-  const PlacedParams w_params(layer.w_params, dtype);
-  const Placed bias(to_bytes(compute_type(dtype), layer.bias));
-  const Placed sums(std::vector<std::int64_t>(static_cast<std::size_t>(shape.n), 77));
-  const Shape outputs{shape.m, shape.n};
+  const DeviceContext& context = context_of(where);
+  const StreamRef stream = device_under_test().stream;
+  const PlacedLayer placed(layer, dtype, where);
+  const Shape outputs{layer.shape.m, layer.shape.n};
   const Placed y(
       Bytes(static_cast<std::size_t>(outputs.count()) * dtype_bytes(dtype), std::byte{0x5a}),
       where.y);
-  const ConstDeviceTensorView device_bias(bias.as<void>(), compute_type(dtype),
-                                          Shape{static_cast<std::int64_t>(layer.bias.size())});
   const DeviceTensorView device_y(y.as<void>(), dtype, outputs);
   run_product([&] {
     if (is_integer(layer.x_params.quantizer.format)) {
-      DeviceSpan<const std::int64_t> given;
-      if (where.with_sums) {
-        sum_code_rows(w.span<const std::uint8_t>(), shape.k, sums.span<std::int64_t>(), context,
-                      stream);
-        given = sums.span<std::int64_t>();
-      }
-      int8_linear(x.span<const std::uint8_t>(), x_params.get(), w.span<const std::uint8_t>(),
-                  w_params.get(), shape, device_bias, given, device_y, context, stream);
+      int8_linear(placed.x(), placed.x_params(), placed.w(), placed.w_params(), layer.shape,
+                  placed.bias(), placed.sums(context, stream), device_y, context, stream);
     } else {
-      fp8_linear(x.span<const std::uint8_t>(), x_params.get(), w.span<const std::uint8_t>(),
-                 w_params.get(), shape, device_bias, device_y, context, stream);
+      fp8_linear(placed.x(), placed.x_params(), placed.w(), placed.w_params(), layer.shape,
+                 placed.bias(), device_y, context, stream);
     }
   });
   return y.content<std::byte>();

@@ -57,7 +57,7 @@ BYTES_AN_ELEMENT = {
     "finalist_key_errors_kernel": "the counts",
     "gather_rows_kernel": "none: 8 a sum",
     "gather_scales_kernel": "8, of f32",
-    "gemm_epilogue_kernel": "6, of deep sums 10",
+    "gemm_epilogue_kernel": "6, of deep sums 10; of codes 5 or 9",
     "key_distribution_kernel": "the counts, twice",
     "key_histogram_kernel": "2",
     "learned_scale_kernel": "6",
