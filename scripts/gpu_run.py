@@ -147,10 +147,11 @@ class Runner:
         names = {"microseconds": "median_us", "microseconds_iqr": "iqr_us",
                  "host_microseconds": "host_us", "host_microseconds_iqr": "host_iqr_us"}
         for key in ["microseconds", "microseconds_iqr", "host_microseconds",
-                    "host_microseconds_iqr", "percent_of_copy", "percent_of_copy_iqr",
-                    "percent_of_kernel_copy", "percent_of_kernel_copy_iqr", "percent_of_read",
-                    "percent_of_read_iqr", "most_drift_percent"]:
+                    "host_microseconds_iqr", "most_drift_percent"]:
             row[names.get(key, key)] = round(run[key], 3)
+        # Of a copy and a read, or of other products.
+        row |= {key: round(value, 3) for key, value in run.items()
+                if key.startswith("percent_of_") or key == "teraflops"}
         for key in ["elements", "bytes_read", "bytes_written", "samples", "dropped", "buffers"]:
             row[key] = int(run[key])
         return row
@@ -211,7 +212,10 @@ def print_summary(result: dict) -> None:
         if "error" in row:
             print(f"  {name:72} {row['error']}")
         else:
-            of = "copy" if row["bytes_written"] or "percent_of_read" not in row else "read"
+            found = [key.removeprefix("percent_of_") for key in row
+                     if key.startswith("percent_of_") and not key.endswith("_iqr")]
+            # Of what writes nothing a read is the measure, where there is one.
+            of = "read" if "read" in found and not row["bytes_written"] else found[0]
             print(f"  {name:72} {row['median_us']:9.1f} us {row['percent_of_' + of]:7.1f} % of {of}")
 
 

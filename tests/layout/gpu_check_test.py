@@ -43,8 +43,11 @@ row["most_drift_percent"] = 3.0
 for name in ["elements", "bytes_read", "bytes_written", "samples", "dropped", "buffers"]:
     row[name] = 30
 bad = dict(name="2 y cold/iterations:1", error_occurred=True, error_message="{error}")
-json.dump(dict(benchmarks=[dict(row, name="1 x, with z cold/iterations:1/manual_time"), bad]),
-          open(path, "w"))
+product = {{key: value for key, value in row.items() if "percent_of" not in key}}
+product |= dict(name="12 y 2x3x4 cold/iterations:1/manual_time", percent_of_bf16=150.0,
+                percent_of_bf16_iqr=2.0, teraflops=700.5)
+json.dump(dict(benchmarks=[dict(row, name="1 x, with z cold/iterations:1/manual_time"), bad,
+                           product]), open(path, "w"))
 """
 # As compute-sanitizer: runs what follows its options and ends with a summary.
 SANITIZER = """
@@ -114,7 +117,12 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(result["bench"][0]["row"], "1 x, with z")
         self.assertEqual(result["bench"][0]["median_us"], 90.0)
         self.assertEqual(result["bench"][1]["error"], SKIP_ROW)
-        self.assertIn("1 of 2 rows measured", output)
+        self.assertIn("2 of 3 rows measured", output)
+        self.assertRegex(output, r"1 x, with z \(cuqat, cold\) +90.0 us +90.0 % of copy")
+        product = result["bench"][2]
+        self.assertEqual((product["percent_of_bf16"], product["teraflops"]), (150.0, 700.5))
+        self.assertNotIn("percent_of_copy", product)
+        self.assertRegex(output, r"12 y 2x3x4 \(cuqat, cold\) +90.0 us +150.0 % of bf16")
         self.assertIn("stride None", output)
         self.assertIn("stride 31", output)
 
