@@ -25,11 +25,13 @@ Cut smallest(Cut cut) {
 Cut uncut(const CodeProduct& product, const std::int32_t* y) {
   const auto& [m, n, k] = product.shape;
   Cut cut{};
-  cut.rows = m;
+  cut.all_rows = cut.rows = m;
   cut.outputs = n;
   cut.is_fp8 = product.x_type != NumberType::kInt8;
   cut.is_deep = !cut.is_fp8 && k > kMaxInt32Depth;
   cut.depth = cut.is_deep ? kPartDepth : k;
+  cut.sums_codes = y == nullptr && !cut.is_fp8;
+  if (k == 0) return cut;  // nothing is multiplied
   const bool is_deep_enough = k % kDepthUnit == 0;
   cut.copies_x = !is_deep_enough || !is_at_word(product.x) || cut.padded_rows(m) != m;
   cut.copies_w = !is_deep_enough || !is_at_word(product.w) || cut.padded_outputs(n) != n;
@@ -39,8 +41,9 @@ Cut uncut(const CodeProduct& product, const std::int32_t* y) {
 }
 
 Places places(const Cut& cut) {
-  const std::int64_t most_rows = cut.rows + (cut.keeps_few_together() ? kFewRows : 0);
-  const std::int64_t rows = std::max(cut.padded_rows(most_rows), kRowsUnit);
+  const std::int64_t most_rows =
+      std::min(cut.rows + (cut.keeps_few_together() ? kFewRows : 0), cut.all_rows);
+  const std::int64_t rows = cut.padded_rows(most_rows);
   const std::int64_t outputs = cut.padded_outputs(cut.outputs);
   const std::int64_t depth = round_up(cut.depth, kDepthUnit);
   Places result;
@@ -52,8 +55,8 @@ Places places(const Cut& cut) {
   take(result.w, cut.copies_w, outputs * depth);
   take(result.sums, cut.writes_sums, rows * outputs * 4);
   take(result.deep_sums, cut.is_deep, rows * outputs * 8);
-  take(result.x_row_sums, cut.writes_sums, rows * 8);
-  take(result.w_row_sums, cut.writes_sums, outputs * 8);
+  take(result.x_row_sums, cut.sums_codes, most_rows * 8);
+  take(result.w_row_sums, cut.sums_codes, cut.outputs * 8);
   return result;
 }
 
@@ -82,10 +85,11 @@ Cut cut_to(Cut cut, std::size_t bytes) {
 }
 
 std::size_t product_scratch_bytes(const GemmShape& shape) {
+  if (shape.m == 0 || shape.n == 0) return 0;
   std::size_t most = 0;
   for (const NumberType type : {NumberType::kInt8, NumberType::kE4M3}) {
     Cut cut = uncut({shape, nullptr, nullptr, type, type}, nullptr);
-    cut.copies_x = cut.copies_w = true;
+    cut.copies_x = cut.copies_w = shape.k > 0;
     most = std::max(most, places(cut).end);
   }
   return most;

@@ -22,6 +22,7 @@ constexpr std::int64_t round_up(std::int64_t number, std::int64_t unit) {
 
 /// How a product is cut, and what of it is copied.
 struct Cut {
+  std::int64_t all_rows;
   std::int64_t rows;     ///< Of a piece; the last may have fewer, or kFewRows more.
   std::int64_t outputs;  ///< Of a piece; the last may have fewer.
   std::int64_t depth;    ///< Inputs of a part, the last of which may have fewer.
@@ -30,6 +31,7 @@ struct Cut {
   bool copies_w;
   bool is_deep;
   bool writes_sums;  ///< To scratch memory, from where they become y.
+  bool sums_codes;   ///< Of rows: what zero points are multiplied with.
 
   /// Few rows left over cannot be padded where they lie: they belong to the piece before.
   [[nodiscard]] bool keeps_few_together() const { return !copies_x || !writes_sums; }

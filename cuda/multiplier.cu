@@ -103,13 +103,25 @@ std::uint64_t digest_of(std::span<const std::byte> bytes) {
 }  // namespace
 
 struct Multiplier::State {
+  struct Remembered {
+    ProductPlan plan;
+    std::uint64_t last_use;  ///< Number of the call.
+  };
+  using Plans = std::map<ProductKind, Remembered>;
+
   Options options;
   CublasLtOwner<cublasLtHandle_t> handle{nullptr, nullptr};
-  std::map<ProductKind, ProductPlan> plans;
+  Plans plans;
+  std::uint64_t num_calls = 0;
 
-  auto remember(const ProductKind& kind, ProductPlan plan) {
-    if (plans.size() == kMostPlans) plans.clear();
-    return plans.insert_or_assign(kind, std::move(plan)).first;
+  /// In the place of the one that was used least recently, where there are too many.
+  Plans::iterator remember(const ProductKind& kind, ProductPlan plan) {
+    if (plans.size() == kMostPlans && !plans.contains(kind)) {
+      plans.erase(std::min_element(plans.begin(), plans.end(), [](const auto& a, const auto& b) {
+        return a.second.last_use < b.second.last_use;
+      }));
+    }
+    return plans.insert_or_assign(kind, Remembered{std::move(plan), num_calls++}).first;
   }
 
   cublasStatus_t run(const MatrixProduct& product, const ProductPlan& plan,
@@ -194,8 +206,13 @@ void Multiplier::multiply(const MatrixProduct& product, const LaunchTarget& targ
     plan.way = state_->choose_way(product, plan, kind, target);
     found = state_->remember(kind, std::move(plan));
   }
-  check_cublaslt(state_->run(product, found->second, found->second.way, target), "cublasLtMatmul",
-                 target.operation);
+  found->second.last_use = state_->num_calls++;
+  const ProductPlan& plan = found->second.plan;
+  const cublasStatus_t status = state_->run(product, plan, plan.way, target);
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  // The next product of the kind asks anew.
+  state_->plans.erase(found);
+  check_cublaslt(status, "cublasLtMatmul", target.operation);
 }
 
 std::vector<std::byte> Multiplier::save() const {
@@ -205,8 +222,8 @@ std::vector<std::byte> Multiplier::save() const {
   header.num_plans = state_->plans.size();
   std::vector<std::byte> bytes(sizeof(header) + header.num_plans * sizeof(SavedPlan));
   std::byte* to = bytes.data() + sizeof(header);
-  for (const auto& [kind, plan] : state_->plans) {
-    const SavedPlan saved{kind, plan.way};
+  for (const auto& [kind, remembered] : state_->plans) {
+    const SavedPlan saved{kind, remembered.plan.way};
     std::memcpy(to, &saved, sizeof(saved));
     to += sizeof(saved);
   }

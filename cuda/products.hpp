@@ -39,7 +39,8 @@ struct MatrixProduct {
 };
 
 /// cuBLASLt on the device that was current when it was made, and how each kind of product that it
-/// has seen is best made. What it knows grows by a few hundred bytes a kind, up to a limit.
+/// has seen is best made. What it knows grows by a few hundred bytes a kind, up to a limit, past
+/// which it forgets what was used least recently. It also forgets what fails.
 class Multiplier {
  public:
   struct Options {

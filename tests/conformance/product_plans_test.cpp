@@ -111,8 +111,8 @@ TEST_F(ProductPlans, OfACaptureAreNotTimed) {
   EXPECT_EQ(counted([&] { multiply({20, 8, 16}, context); }).heuristics, 0);
 }
 
-/// 1024 of them.
-TEST_F(ProductPlans, AreForgottenWhereThereAreTooMany) {
+/// 1024 of them, each apart: the ones that were used least recently.
+TEST_F(ProductPlans, AreForgottenOneByOneWhereThereAreTooMany) {
   const DeviceContext context;
   const auto heuristics = [&](std::int64_t m) {
     return counted([&] {
@@ -126,8 +126,38 @@ TEST_F(ProductPlans, AreForgottenWhereThereAreTooMany) {
   };
   for (std::int64_t m = 1; m <= 1024; ++m) ASSERT_EQ(heuristics(m), 1);
   EXPECT_EQ(heuristics(1), 0);
-  EXPECT_EQ(heuristics(1025), 1);
-  EXPECT_EQ(heuristics(1), 1);
+  EXPECT_EQ(heuristics(1025), 1);  // in the place of 2
+  for (const std::int64_t m : {1, 3, 4, 512, 1024, 1025}) EXPECT_EQ(heuristics(m), 0) << m;
+  EXPECT_EQ(heuristics(2), 1);  // in the place of 5
+  EXPECT_EQ(heuristics(6), 0);
+  EXPECT_EQ(heuristics(5), 1);
+}
+
+/// A way that has worked, and then fails.
+TEST_F(ProductPlans, ThatFailAreForgotten) {
+  const DeviceContext context({.tunes_products = false});
+  const GemmShape shape{20, 8, 16};
+  static_cast<void>(counted([&] { multiply(shape, context); }));
+  const std::vector<std::byte> plans = save_product_plans(context);
+  int num_failures = 0;
+  for (int n = 1;; ++n) {
+    ASSERT_LT(n, 50);
+    simt::fail_call(n);
+    bool is_of_the_way = false;
+    try {
+      multiply(shape, context);
+    } catch (const CudaError& error) {
+      is_of_the_way = std::string(error.what()).find("cublasLtMatmul") != std::string::npos;
+      num_failures += is_of_the_way ? 1 : 0;
+    }
+    const bool pending = simt::failure_pending();
+    simt::fail_call(0);
+    EXPECT_EQ(save_product_plans(context) == plans, !is_of_the_way);
+    EXPECT_EQ(counted([&] { multiply(shape, context); }).heuristics, is_of_the_way ? 1 : 0);
+    EXPECT_EQ(save_product_plans(context), plans);
+    if (pending) break;
+  }
+  EXPECT_EQ(num_failures, 1);
 }
 
 /// Of a context without a past: its memory, its handle, plan, trials and product.

@@ -1,12 +1,16 @@
 // What stands in for cuBLASLt. It refuses, with the status of the real one:
 // - int8 that is not A transposed times B ("TN") to int32, m, k or leading dimensions that are no
 //   multiples of 4, any epilogue (cublasLtMatmul() in NVIDIA's documentation of cuBLASLt, "regular
-//   IMMA kernels"; epilogues are what Hopper does not have there);
+//   IMMA kernels"; epilogues are what Hopper does not have there); and n of 16 or less, of which
+//   that says nothing, but which PyTorch's torch._int_mm does not ask of cuBLASLt either;
 // - FP8 that is not TN to f32, f16 or bf16, both operands E5M2, extents or leading dimensions that
 //   are no multiples of 16 bytes, addresses likewise, devices before 8.9 (there, "FP8 kernels");
 // - combinations of types that have no kernel, extents of 0 or that do not fit together, leading
-//   dimensions below the rows, addresses between elements (int8: no multiples of 4) or less aligned
-//   than was said when the algorithm was asked for, memory that is not the device's;
+//   dimensions below the rows, addresses of A, B, C or D between elements (int8: no multiples of 4)
+//   or less aligned than was said when the algorithm was asked for (256 bytes where nothing was:
+//   cublasLt.h, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_*_BYTES, whose smaller values also leave no
+//   algorithm that needs more), memory that is not the device's;
+// - attributes of another size, and values that are none of theirs;
 // - an algorithm of another product, and a workspace that is smaller than it asks for.
 // Sums are in the order of k for one algorithm and against it for the next, so that nobody relies
 // on either; they are rounded to D's 16 bits at each step where the preference allows what rounds
@@ -59,7 +63,7 @@ bool are_multiples(std::initializer_list<std::int64_t> numbers, std::int64_t uni
 cublasStatus_t check_int8(const Problem& p, bool is_tn) {
   const bool fits = p.b.type == CUDA_R_8I && p.d.type == CUDA_R_32I &&
                     p.operation.compute == CUBLAS_COMPUTE_32I && p.operation.scale == CUDA_R_32I &&
-                    p.operation.epilogue == CUBLASLT_EPILOGUE_DEFAULT && is_tn &&
+                    p.operation.epilogue == CUBLASLT_EPILOGUE_DEFAULT && is_tn && p.n > 16 &&
                     are_multiples({p.m, p.k, p.a.stride, p.b.stride, p.d.stride}, 4);
   return fits ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
@@ -114,6 +118,20 @@ cublasStatus_t check_problem(Problem& p, const cublasLtMatrixLayoutOpaque_t& c) 
   return check_float(p);
 }
 
+/// Bytes that a matrix of the type is aligned to at least.
+std::int64_t least_alignment(cudaDataType_t type) {
+  return type == CUDA_R_8I ? 4 : is_fp8(type) ? 16 : bytes_of(type);
+}
+
+/// There are algorithms for matrices that are aligned as the preference says.
+bool is_aligned_enough(const Problem& p, const cublasLtMatmulPreferenceOpaque_t& preference) {
+  const auto fits = [](std::uint32_t alignment, cudaDataType_t type) {
+    return static_cast<std::int64_t>(alignment) >= least_alignment(type);
+  };
+  const auto& [a, b, c, d] = preference.alignment;
+  return fits(a, p.a.type) && fits(b, p.b.type) && fits(c, p.d.type) && fits(d, p.d.type);
+}
+
 /// A number that tells products apart.
 std::uint64_t digest(const Problem& p) {
   std::uint64_t result = 1469598103934665603u;
@@ -143,7 +161,7 @@ bool is_on_device(const void* data, std::int64_t bytes) {
 cublasStatus_t check_matrix(const cublasLtMatrixLayoutOpaque_t& layout, const void* data,
                             std::uint64_t alignment) {
   const std::int64_t unit = bytes_of(layout.type);
-  const std::int64_t least = layout.type == CUDA_R_8I ? 4 : is_fp8(layout.type) ? 16 : unit;
+  const std::int64_t least = least_alignment(layout.type);
   const auto address = reinterpret_cast<std::uintptr_t>(data);
   const std::int64_t bytes = ((static_cast<std::int64_t>(layout.columns) - 1) * layout.stride +
                               static_cast<std::int64_t>(layout.rows)) *
@@ -203,6 +221,22 @@ cublasStatus_t set(Value& value, const void* from, size_t bytes) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
+/// One of the values that it may have.
+template <typename Value>
+cublasStatus_t set(Value& value, const void* from, size_t bytes,
+                   std::initializer_list<Value> values) {
+  std::uint32_t number = 0;
+  static_assert(sizeof(number) == sizeof(value));
+  const cublasStatus_t status = set(number, from, bytes);
+  if (status != CUBLAS_STATUS_SUCCESS) return status;
+  for (const Value one : values) {
+    if (static_cast<std::uint32_t>(one) != number) continue;
+    value = one;
+    return CUBLAS_STATUS_SUCCESS;
+  }
+  return CUBLAS_STATUS_INVALID_VALUE;
+}
+
 }  // namespace
 }  // namespace simt
 
@@ -247,11 +281,12 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation,
                                               const void* value, size_t bytes) {
   switch (attribute) {
     case CUBLASLT_MATMUL_DESC_TRANSA:
-      return simt::set(operation->transpose_a, value, bytes);
+      return simt::set(operation->transpose_a, value, bytes, {CUBLAS_OP_N, CUBLAS_OP_T});
     case CUBLASLT_MATMUL_DESC_TRANSB:
-      return simt::set(operation->transpose_b, value, bytes);
+      return simt::set(operation->transpose_b, value, bytes, {CUBLAS_OP_N, CUBLAS_OP_T});
     case CUBLASLT_MATMUL_DESC_EPILOGUE:
-      return simt::set(operation->epilogue, value, bytes);
+      return simt::set(operation->epilogue, value, bytes,
+                       {CUBLASLT_EPILOGUE_DEFAULT, CUBLASLT_EPILOGUE_RELU, CUBLASLT_EPILOGUE_BIAS});
   }
   return CUBLAS_STATUS_INVALID_VALUE;
 }
@@ -305,6 +340,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle,
     simt::Problem problem{*operation, *a, *b, *d, 0, 0, 0};
     const cublasStatus_t status = simt::check_problem(problem, *c);
     if (status != CUBLAS_STATUS_SUCCESS) return status;
+    if (!simt::is_aligned_enough(problem, *preference)) return CUBLAS_STATUS_NOT_SUPPORTED;
     // Parts of sums of 16 bits are rounded where that has not been ruled out.
     constexpr std::uint32_t kInD =
         CUBLASLT_REDUCTION_SCHEME_INPLACE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
@@ -313,8 +349,9 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle,
     for (const std::uint64_t bytes : simt::kWorkspaceBytes) {
       if (*count == most) break;
       cublasLtMatmulHeuristicResult_t result{};
-      result.algo = {{simt::digest(problem), number++, bytes, preference->alignment[0],
-                      preference->alignment[1], preference->alignment[3], sums_in_d ? 1u : 0u}};
+      const auto& [of_a, of_b, of_c, of_d] = preference->alignment;
+      result.algo = {
+          {simt::digest(problem), number++, bytes, of_a, of_b, of_c, of_d, sums_in_d ? 1u : 0u}};
       result.workspaceSize = static_cast<size_t>(bytes);
       if (bytes <= preference->workspace_bytes) results[(*count)++] = result;
     }
@@ -346,8 +383,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
   simt::Problem problem{*operation, *a_layout, *b_layout, *d_layout, 0, 0, 0};
   cublasStatus_t status = simt::check_problem(problem, *c_layout);
   if (status != CUBLAS_STATUS_SUCCESS) return status;
-  const auto& [digest, number, needed, a_alignment, b_alignment, d_alignment, sums_in_d, none] =
-      algo->data;
+  const auto& [digest, number, needed, a_alignment, b_alignment, c_alignment, d_alignment,
+               sums_in_d] = algo->data;
   const bool fits = digest == simt::digest(problem) && c == d && needed <= workspace_bytes &&
                     simt::is_on_device(workspace, static_cast<std::int64_t>(workspace_bytes)) &&
                     simt::are_one_and_zero(operation->scale, alpha, beta);
@@ -355,6 +392,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
   for (const auto& [layout, data, alignment] :
        {std::tuple<cublasLtMatrixLayout_t, const void*, std::uint64_t>(a_layout, a, a_alignment),
         {b_layout, b, b_alignment},
+        {c_layout, c, c_alignment},
         {d_layout, d, d_alignment}}) {
     status = simt::check_matrix(*layout, data, alignment);
     if (status != CUBLAS_STATUS_SUCCESS) return status;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "simt/test_support.hpp"
@@ -24,13 +25,14 @@ struct Product {
   cublasOperation_t transpose_b = CUBLAS_OP_N;
   cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   std::uint64_t m = 16;
-  std::uint64_t n = 16;
+  std::uint64_t n = 32;
   std::uint64_t k = 32;
   std::int64_t a_stride = 32;
   std::int64_t b_stride = 32;
   std::int64_t d_stride = 16;
   std::uint64_t k_of_b = 32;
-  std::uint32_t alignment = 16;  ///< That the algorithm is asked for.
+  std::uint32_t alignment = 16;    ///< That the algorithm is asked for, of A, B and D,
+  std::uint32_t c_alignment = 16;  ///< and of C.
   std::uint64_t workspace_bytes = 4096;
   std::uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
 };
@@ -49,7 +51,7 @@ Product floats(cudaDataType_t type) {
   Product product = fp8();
   product.a_type = product.b_type = type;
   product.d_type = type;
-  product.alignment = 2;
+  product.alignment = product.c_alignment = type == CUDA_R_64F ? 8 : type == CUDA_R_32F ? 4 : 2;
   return product;
 }
 
@@ -97,6 +99,7 @@ class CublasLt : public ExecutorTest {
             CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
         prefer(which, p.alignment);
       }
+      if (p.c_alignment != 256) prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, p.c_alignment);
       EXPECT_EQ(cublasLtCreate(&handle), CUBLAS_STATUS_SUCCESS);
     }
     ~Made() {
@@ -172,10 +175,10 @@ TEST_F(CublasLt, MultipliesByEveryAlgorithm) {
     EXPECT_EQ(counters().launches, 1);
     ASSERT_EQ(wait(), cudaSuccess);
     const std::vector<char> bytes = d_.content();
-    std::vector<std::int32_t> numbers(256);
-    std::memcpy(numbers.data(), bytes.data(), 1024);
-    EXPECT_EQ(numbers, std::vector<std::int32_t>(256, 32));
-    EXPECT_EQ(bytes[1024], 0x55);
+    std::vector<std::int32_t> numbers(512);
+    std::memcpy(numbers.data(), bytes.data(), 2048);
+    EXPECT_EQ(numbers, std::vector<std::int32_t>(512, 32));
+    EXPECT_EQ(bytes[2048], 0x55);
     // It is used, and nothing is left there.
     const std::vector<char> workspace = workspace_.content();
     for (std::size_t i = 0; i < result.workspaceSize; ++i) {
@@ -205,10 +208,18 @@ TEST_F(CublasLt, RefusesInt8ThatIsNoMultipleOfFour) {
     EXPECT_EQ(status_of(product), kRefused) << &change - changes;
   }
   Product product;
-  product.n = 3;
+  product.n = 17;
   product.m = 12;
   product.k = product.k_of_b = 28;
   product.d_stride = 20;
+  EXPECT_EQ(status_of(product), kFits);
+}
+
+TEST_F(CublasLt, RefusesInt8OfFewColumns) {
+  Product product;
+  product.n = 16;
+  EXPECT_EQ(status_of(product), kRefused);
+  product.n = 17;
   EXPECT_EQ(status_of(product), kFits);
 }
 
@@ -329,19 +340,51 @@ TEST_F(CublasLt, SaysThatExtentsDoNotFit) {
 TEST_F(CublasLt, SaysThatAddressesAreNotAligned) {
   Product product;
   EXPECT_EQ(status_of(product, {.a = 4}), kWrong);  // an algorithm for 16 was asked for
-  product.alignment = 4;
+  product.alignment = product.c_alignment = 4;
   EXPECT_EQ(status_of(product, {.a = 4, .b = 8, .d = 4}), kFits);
-  product.alignment = 1;
   EXPECT_EQ(status_of(product, {.a = 2}), kWrong);
   EXPECT_EQ(status_of(product, {.b = 1}), kWrong);
   EXPECT_EQ(status_of(product, {.d = 2}), kWrong);
   product = fp8();
-  product.alignment = 1;
   EXPECT_EQ(status_of(product, {.a = 8}), kWrong);
   EXPECT_EQ(status_of(product, {.b = 8}), kWrong);
   product = floats(CUDA_R_32F);
+  product.alignment = product.c_alignment = 4;
   EXPECT_EQ(status_of(product, {.d = 2}), kWrong);
   EXPECT_EQ(status_of(product, {.d = 4}), kFits);
+  // C is D, and what was not said of it is 256.
+  product.c_alignment = 256;
+  EXPECT_EQ(status_of(product, {.d = 4}), kWrong);
+  EXPECT_EQ(status_of(product, {.d = 256}), kFits);
+}
+
+TEST_F(CublasLt, HasNoAlgorithmForLessThanTheTypesAlignment) {
+  for (const auto& [type, enough] : {std::pair(CUDA_R_8I, 4u), std::pair(CUDA_R_8F_E4M3, 16u),
+                                     std::pair(CUDA_R_16BF, 2u), std::pair(CUDA_R_32F, 4u)}) {
+    Product product = type == CUDA_R_8I ? Product{} : type == CUDA_R_8F_E4M3 ? fp8() : floats(type);
+    product.alignment = product.c_alignment = enough;
+    EXPECT_EQ(status_of(product), kFits);
+    product.alignment = enough / 2;
+    EXPECT_EQ(status_of(product), kRefused);
+    product.alignment = enough;
+    product.c_alignment = 1;
+    EXPECT_EQ(status_of(product), kRefused);
+  }
+}
+
+TEST_F(CublasLt, SaysThatAttributesAreNone) {
+  const Made made(Product{});
+  const auto set = [&](cublasLtMatmulDescAttributes_t which, const auto& value) {
+    return cublasLtMatmulDescSetAttribute(made.operation, which, &value, sizeof(value));
+  };
+  EXPECT_EQ(set(CUBLASLT_MATMUL_DESC_TRANSA, std::int32_t{7}), kWrong);
+  EXPECT_EQ(set(CUBLASLT_MATMUL_DESC_TRANSB, std::int64_t{0}), kWrong);
+  EXPECT_EQ(set(CUBLASLT_MATMUL_DESC_EPILOGUE, std::uint32_t{3}), kWrong);
+  EXPECT_EQ(set(CUBLASLT_MATMUL_DESC_EPILOGUE, std::uint32_t{1}), kFits);
+  const std::uint64_t wide = 16;
+  EXPECT_EQ(cublasLtMatmulPreferenceSetAttribute(
+                made.preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &wide, sizeof(wide)),
+            kWrong);
 }
 
 TEST_F(CublasLt, SaysThatMemoryIsMissing) {
