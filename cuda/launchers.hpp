@@ -137,9 +137,10 @@ void launch_amax_history(DType compute, std::int64_t n, const Statistics* batch,
 /// y = x / scale or x * scale. y may be x.
 void launch_scale_elements(const DeviceScaledTensor& tensor, const void* x, void* y, bool divides,
                            const LaunchTarget& target);
-/// y += bias, one of the compute type for each column.
+/// y = sums + bias, both of the compute type, a bias for each column. The rows of the sums follow
+/// each other; they may be y.
 void launch_add_bias(DType dtype, std::int64_t rows, std::int64_t columns, const void* bias,
-                     void* y, const LaunchTarget& target);
+                     const void* sums, void* y, std::int64_t y_stride, const LaunchTarget& target);
 
 void launch_equalization_factors(std::int64_t n, const Statistics* activations,
                                  const Statistics* weights, double alpha, float* factors,

@@ -8,7 +8,9 @@
 //
 // Codes have any shape and lie at any address: what cuBLASLt does not take as it is, is copied to
 // the scratch memory first. It is as it is, and fastest, where k is a multiple of 16, n of 8 (FP8:
-// of 16, and m too), m more than 16 (FP8: 31) and the addresses are multiples of 16.
+// of 16, and m too), m more than 16 (FP8: 31) and the addresses are multiples of 16. A weight that
+// is not is copied at each call: one that is used often is better kept with more columns, of its
+// zero point, which add nothing whatever x has there.
 #pragma once
 
 #include <cstddef>
@@ -25,10 +27,10 @@
 namespace cuqat {
 
 /// Bytes of scratch memory with which int8_gemm, int8_linear and fp8_linear make a product of this
-/// shape in one piece, wherever its operands lie. With less they make it in pieces, which
-/// DeviceContext::workspace_bytes() bounds. What the smallest takes is the least: where operands
-/// are copied 48 bytes for each of up to 131 072 inputs (FP8: of k), which is less than a context
-/// has unless it is told otherwise, and some KiB; 64 where y is the product itself.
+/// shape in one piece, wherever its operands lie; linear takes less. With less they make it in
+/// pieces, which DeviceContext::workspace_bytes() bounds. What the smallest takes is the least:
+/// where operands are copied 48 bytes for each of up to 131 072 inputs (FP8: of k), which is less
+/// than a context has unless it is told otherwise, and some KiB; 64 where y is the product itself.
 /// @throws InvalidArgument as int8_gemm for a shape; BackendUnavailable in a build without CUDA.
 std::size_t product_workspace_bytes(const GemmShape& shape);
 
@@ -120,13 +122,16 @@ void fp8_linear(DeviceSpan<const std::uint8_t> x, const DeviceQuantParams& x_par
 void gemm(ConstDeviceTensorView a, Transpose of_a, ConstDeviceTensorView b, Transpose of_b,
           DeviceTensorView y, const DeviceContext& context, StreamRef stream);
 
-/// y = x w^T + bias, of real numbers: gemm, and then the bias is added.
+/// y = x w^T + bias, of real numbers: gemm, to f32 where y has less, and then the bias is added.
 /// Shape:  x [m, k], w [n, k] and y [m, n] as gemm; bias of n numbers of the compute type, or
 ///         empty.
-/// Values: as gemm; the sum with the bias is rounded once more, to y's type.
-/// Order:  as gemm, one kernel more.
-/// Agrees: as gemm, but for that rounding.
-/// @throws as gemm, and for a bias that does not fit.
+/// Values: as gemm; the sum with the bias is rounded once in the compute type, then to y's type.
+/// Order:  as gemm, one kernel more. Where y has 16 bits and a bias it uses the context's scratch
+///         memory for sums, 4 bytes each: with product_workspace_bytes for all of them at once,
+///         with less it makes the product in pieces.
+/// Agrees: as gemm, the bias being one product more; the same bits for as much scratch memory.
+/// @throws as gemm, for a bias that does not fit, and for scratch memory of less than 32 bytes
+///         where it is used.
 void linear(ConstDeviceTensorView x, ConstDeviceTensorView w, ConstDeviceTensorView bias,
             DeviceTensorView y, const DeviceContext& context, StreamRef stream);
 

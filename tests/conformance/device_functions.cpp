@@ -92,6 +92,18 @@ std::vector<Function> product_functions(const DeviceContext& context, StreamRef 
          gemm(v.rows_of_25(0, 40), Transpose::kNo, v.rows_of_25(1, 40), Transpose::kYes,
               v.rows_of_25(2, 25), context, stream);
        }},
+      {"linear",
+       {input("x", kCount, 4), input("w", kCount, 4), of_rows("bias"), output("y", 625, 4)},
+       [&context, stream](const Values& v) {
+         linear(v.rows_of_25(0, 40), v.rows_of_25(1, 40), v.f32(2), v.rows_of_25(3, 25), context,
+                stream);
+       }},
+      {"linear of 16 bits",
+       {input("x", kCount, 2), input("w", kCount, 2), of_rows("bias"), output("y", 625, 2)},
+       [&context, stream](const Values& v) {
+         linear(v.rows_of_25(0, 40, DType::kBF16), v.rows_of_25(1, 40, DType::kBF16), v.f32(2),
+                v.rows_of_25(3, 25, DType::kBF16), context, stream);
+       }},
   };
 }
 
@@ -272,12 +284,6 @@ std::vector<Function> device_functions(const DeviceContext& context, StreamRef s
        {sizing("x"), input("factors", kCount, 4), output("y", kCount, 1, {"x"})},
        [&context, stream](const Values& v) {
          multiply_channels(v.f32(0), 0, v.f32(1), v.f32(2), context, stream);
-       }},
-      {"linear",
-       {input("x", kCount, 4), input("w", kCount, 4), of_rows("bias"), output("y", 625, 4)},
-       [&context, stream](const Values& v) {
-         linear(v.rows_of_25(0, 40), v.rows_of_25(1, 40), v.f32(2), v.rows_of_25(3, 25), context,
-                stream);
        }},
       {"observe",
        {sizing("batch")},

@@ -65,9 +65,10 @@ class Values {
     return {memory_[i], DType::kF32, Shape{25, counts_[i] / 25}};
   }
   /// Of rank 2 and 25 rows, where the count is what fits.
-  [[nodiscard]] DeviceTensorView rows_of_25(std::size_t i, std::int64_t columns) const {
+  [[nodiscard]] DeviceTensorView rows_of_25(std::size_t i, std::int64_t columns,
+                                            DType dtype = DType::kF32) const {
     const bool fits = counts_[i] == 25 * columns;
-    return {memory_[i], DType::kF32, fits ? Shape{25, columns} : Shape{1, counts_[i]}};
+    return {memory_[i], dtype, fits ? Shape{25, columns} : Shape{1, counts_[i]}};
   }
   /// A scale and no zero point for each row, in argument i.
   [[nodiscard]] DeviceQuantParams scales_of(Format format, std::size_t i) const {

@@ -29,7 +29,7 @@ SHOWN_WITH_E4M3 = {"quantize_kernel", "quantize_transposed_kernel"}
 # With elements of two bytes, as the heads of cuda/*.cuh say.
 BYTES_AN_ELEMENT = {
     "add_bins_kernel": "4, of f32",
-    "add_bias_kernel": "4",
+    "add_bias_kernel": "6",
     "add_counts_kernel": "none: 24 a count",
     "add_part_kernel": "none: 20 a sum, 12 the first",
     "amax_history_kernel": "a scale: 8 and the history",
