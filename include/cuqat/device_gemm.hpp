@@ -10,7 +10,7 @@
 // the scratch memory first. It is as it is, and fastest, where k is a multiple of 16, n of 8 (FP8:
 // of 16, and m too), m more than 16 (FP8: 31) and the addresses are multiples of 16. A weight that
 // is not is copied at each call: one that is used often is better kept with more columns, of its
-// zero point, which add nothing whatever x has there.
+// zero point, which add nothing whatever finite numbers x has there.
 #pragma once
 
 #include <cstddef>

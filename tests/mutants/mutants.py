@@ -266,6 +266,20 @@ MUTANTS = [
     Mutant("b's transpose forgotten", "cuda/product_plan.cu",
            "transpose(CUBLASLT_MATMUL_DESC_TRANSA, kind.transposed[1] != 0)",
            "transpose(CUBLASLT_MATMUL_DESC_TRANSA, true)", "EveryDType/DeviceGemm.IsTheProduct*"),
+    Mutant("the zero point of y's codes forgotten", "cuda/gemm_epilogue.cuh",
+           "zero_point == nullptr ? 0 : *zero_point", "0",
+           "EveryQuantizer/DeviceLinearCodes.AreTheHosts/*"),
+    Mutant("the plan that was used last forgotten", "cuda/multiplier.cu",
+           "a.second.last_use < b.second.last_use", "a.second.last_use > b.second.last_use",
+           "ProductPlans.AreForgotten*"),
+    Mutant("a way that fails kept", "cuda/multiplier.cu", "  state_->plans.erase(found);\n", "",
+           "ProductPlans.ThatFail*"),
+    Mutant("few rows more than there are", "cuda/gemm_cut.cu",
+           "std::min(cut.rows + (cut.keeps_few_together() ? kFewRows : 0), cut.all_rows)",
+           "cut.rows + kFewRows", "ProductScratch*"),
+    Mutant("rows of a piece that begin where the first does", "src/device/linear.cpp",
+           "(row * n + output) * y_bytes", "output * y_bytes",
+           "EveryDType/DeviceNumbersLinear.IsTheSameInPieces/*"),
 ]
 
 # What the tests are built from.
