@@ -64,7 +64,7 @@ TEST_F(DeviceFailures, EveryFailingCallIsACudaErrorAndTheContextStillWorks) {
   EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
 }
 
-/// Each call of the runtime that an operation makes fails once.
+/// Each call of the runtime that an operation makes fails once; then the operation works.
 void expect_each_call_may_fail(const std::function<void()>& operation) {
   const std::size_t leaked = simt::leaked_allocations();
   const std::size_t handles = simt::leaked_handles();
@@ -75,6 +75,8 @@ void expect_each_call_may_fail(const std::function<void()>& operation) {
     if (succeeds(operation) && simt::failure_pending()) break;
     EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
     EXPECT_EQ(simt::leaked_allocations(), leaked);
+    simt::fail_call(0);
+    EXPECT_TRUE(succeeds(operation));  // it prepares anew the products that failed
     EXPECT_EQ(simt::leaked_handles(), handles);
     ASSERT_LT(n, 200);
   }

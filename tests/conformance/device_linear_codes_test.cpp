@@ -2,8 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "conformance/device_layer.hpp"
@@ -157,15 +159,18 @@ class DeviceLinearCodesErrors : public testing::Test {
  protected:
   void SetUp() override { CUQAT_SKIP_WITHOUT_PRODUCTS(); }
 
-  void run(const QuantParams& y_params, DType scale_dtype = DType::kF32) {
-    const PlacedParams ones(QuantParams{}, DType::kF32);
-    const PlacedParams of_y(y_params, scale_dtype);
-    int8_linear(x_.span<const std::uint8_t>(), ones.get(), w_.span<const std::uint8_t>(),
-                ones.get(), {2, 3, 4}, {}, {}, of_y.get(), codes_.span<std::uint8_t>(),
+  void run(const PlacedParams& y_params) {
+    int8_linear(x_.span<const std::uint8_t>(), ones_.get(), w_.span<const std::uint8_t>(),
+                ones_.get(), {2, 3, 4}, {}, {}, y_params.get(), codes_.span<std::uint8_t>(),
                 device_under_test().context, device_under_test().stream);
-    EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
+  }
+  void refuse(const QuantParams& y_params, std::initializer_list<std::string_view> parts,
+              DType scale_dtype = DType::kF32) {
+    const PlacedParams placed(y_params, scale_dtype);
+    expect_refused([&] { run(placed); }, parts);
   }
 
+  const PlacedParams ones_{QuantParams{}, DType::kF32};
   const Placed x_{Codes(8, 1)};
   const Placed w_{Codes(12, 1)};
   const Placed codes_{Codes(6, 77)};
@@ -174,27 +179,17 @@ class DeviceLinearCodesErrors : public testing::Test {
 TEST_F(DeviceLinearCodesErrors, ParametersOfYThatDoNotFitAreRefused) {
   set_device_order(0);
   for (const Format format : {Format::kE4M3, Format::kE5M2}) {
-    expect_refused(
-        [&] {
-          run({{format}, {}, {1.0}, {}});
-        },
-        {"y_params.quantizer.format is", to_string(format), "int8 or int4"});
+    refuse({{format}, {}, {1.0}, {}},
+           {"y_params.quantizer.format is", to_string(format), "int8 or int4"});
   }
-  expect_refused(
-      [&] {
-        run({{static_cast<Format>(7)}, {}, {1.0}, {}});
-      },
-      {"y_params.quantizer.format"});
-  expect_refused(
-      [&] {
-        run({{}, Granularity::channel(0), {1.0}, {}});
-      },
-      {"y_params.granularity is another", "tensor"});
-  expect_refused([&] { run({{}, {}, {1.0, 1.0}, {}}); }, {"y_params.scale.size() is 2", "be 1"});
-  expect_refused([&] { run({{}, {}, {1.0}, {1, 1}}); }, {"y_params.zero_point.size() is 2"});
-  expect_refused([&] { run({}, DType::kF64); }, {"y_params.scale.dtype() is F64", "F32"});
+  refuse({{static_cast<Format>(7)}, {}, {1.0}, {}}, {"y_params.quantizer.format"});
+  refuse({{}, Granularity::channel(0), {1.0}, {}}, {"y_params.granularity is another", "tensor"});
+  refuse({{}, {}, {1.0, 1.0}, {}}, {"y_params.scale.size() is 2", "be 1"});
+  refuse({{}, {}, {1.0}, {1, 1}}, {"y_params.zero_point.size() is 2"});
+  refuse({}, {"y_params.scale.dtype() is F64", "F32"}, DType::kF64);
   EXPECT_EQ(codes_.content<std::uint8_t>(), Codes(6, 77));
-  run({});
+  run(ones_);
+  ASSERT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
   EXPECT_EQ(codes_.content<std::uint8_t>(), Codes(6, 4));
 }
 

@@ -176,14 +176,14 @@ TEST(DeviceNumbersLinearOf16Bits, WithTooLittleScratchMemoryIsRefused) {
   const DeviceContext context(DeviceContext::Options{.workspace_bytes = 31});
   const Where where{.context = &context};
   const Numbers numbers({3, 9, 5}, true);
+  const Placed memory(Bytes(1024));
+  const Placed y(Bytes(54));
+  const Placed bias(Bytes(36));
+  const auto view = [&](const Shape& shape) {
+    return DeviceTensorView(memory.as<void>(), DType::kBF16, shape);
+  };
   expect_refused(
       [&] {
-        const Placed memory(Bytes(1024));
-        const auto view = [&](const Shape& shape) {
-          return DeviceTensorView(memory.as<void>(), DType::kBF16, shape);
-        };
-        const Placed y(Bytes(54));
-        const Placed bias(Bytes(36));
         linear(view(Shape{3, 5}), view(Shape{9, 5}), {bias.as<void>(), DType::kF32, Shape{9}},
                {y.as<void>(), DType::kBF16, Shape{3, 9}}, context, device_under_test().stream);
       },
