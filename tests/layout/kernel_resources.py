@@ -57,7 +57,7 @@ BYTES_AN_ELEMENT = {
     "finalist_key_errors_kernel": "the counts",
     "gather_rows_kernel": "none: 8 a sum",
     "gather_scales_kernel": "8, of f32",
-    "gemm_epilogue_kernel": "6, of deep sums 10; of codes 5 or 9",
+    "gemm_epilogue_kernel": "6, to codes 5; of deep sums 4 more",
     "key_distribution_kernel": "the counts, twice",
     "key_histogram_kernel": "2",
     "learned_scale_kernel": "6",
@@ -171,8 +171,10 @@ def shown(kernels: list[Kernel]) -> list[Kernel]:
     element = next(element for element in ELEMENT_TYPES
                    if any(kernel.element == element for kernel in kernels))
     quantizers = (None, E4M3 if kernels[0].template in SHOWN_WITH_E4M3 else INT8)
+    # One that has a quantizer and no element is of codes alone.
     chosen = [kernel for kernel in kernels
-              if kernel.element == element and kernel.quantizer in quantizers]
+              if kernel.element in (element, None if kernel.quantizer else element)
+              and kernel.quantizer in quantizers]
     if not chosen:
         sys.exit(f"{kernels[0].template}: no instantiation is representative")
     return sorted(chosen, key=lambda kernel: kernel.label)
