@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "cuqat/backend.hpp"
@@ -18,6 +17,8 @@
 #include "cuqat/weights.hpp"
 
 namespace cuqat {
+
+class DeviceQatLayer;
 
 /// Which product a layer computes.
 enum class QatProduct : std::uint8_t {
@@ -50,6 +51,12 @@ struct QatGradients {
   TensorView dbias{};                 ///< [out_features] of the dtype of the weights.
   LearnedScaleGradient weight{};      ///< Where learn_weight_scale; as many as its scales.
   LearnedScaleGradient activation{};  ///< Where learn_activation_scale; one.
+  /// What the gradients of learned scales and zero points are multiplied with, as
+  /// learned_scale_backward's gradient_scale: 1 / sqrt(N * qmax) unless given, N being the elements
+  /// that share a scale. PyTorch's learnable fake quantization multiplies with 1 unless
+  /// use_grad_scaling is set, and then with 1 / sqrt(N * qmax), N being all elements.
+  std::optional<double> weight_gradient_scale{};
+  std::optional<double> activation_gradient_scale{};
 };
 
 /// A layer's parameters as they are deployed.
@@ -174,8 +181,10 @@ class QatLayer {
   [[nodiscard]] QuantizedLayer quantized(const HostOptions& options = {});
 
  private:
+  friend class DeviceQatLayer;  // Copies what is kept.
+
+  QatLayer(const Shape& weight_shape, const QatLayerConfig& config);  // Weights and bias 0.
   [[nodiscard]] Shape weight_shape() const { return Shape{out_features_, in_features_}; }
-  void check_input(const std::string& name, ConstTensorView x, ConstTensorView y) const;
   void quantize_weight(const HostOptions& options);
   ConstTensorView weight_numbers(DType dtype, const HostOptions& options);
   void multiply(ConstTensorView x, ConstTensorView quantized, std::vector<std::uint8_t>& codes,

@@ -8,15 +8,6 @@
 
 namespace cuqat::detail {
 
-void check_apart(std::initializer_list<Region> outputs, std::initializer_list<Region> inputs) {
-  for (const Region* output = outputs.begin(); output != outputs.end(); ++output) {
-    for (const Region* other = output + 1; other != outputs.end(); ++other) {
-      check_disjoint(*output, *other);
-    }
-    for (const Region& input : inputs) check_disjoint(*output, input);
-  }
-}
-
 Region scale_region(const DeviceQuantParams& params) {
   return {"params.scale", as_plain(params.scale)};
 }

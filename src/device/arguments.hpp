@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <string_view>
 
 #include "cuqat/calibration.hpp"
@@ -23,9 +22,6 @@ template <typename T>
 std::span<T> as_plain(const DeviceSpan<T>& span) {
   return {span.data(), static_cast<std::size_t>(span.size())};
 }
-
-/// No output shares a byte with another, or with an input. (In place is checked apart.)
-void check_apart(std::initializer_list<Region> outputs, std::initializer_list<Region> inputs);
 
 /// The scales and zero points, as inputs of the work.
 Region scale_region(const DeviceQuantParams& params);

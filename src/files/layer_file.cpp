@@ -8,6 +8,7 @@
 #include "cuqat/fake_quant.hpp"
 #include "cuqat/tensor_file.hpp"
 #include "cuqat/version.hpp"
+#include "host/layer_parts.hpp"
 #include "io/names.hpp"
 #include "io/safetensors.hpp"
 #include "io/safetensors_writer.hpp"
@@ -75,7 +76,7 @@ class Writing {
   std::vector<io::TensorEntry> bytes_;
 };
 
-/// A layer's parts fit together as QatLayer asks it of them.
+/// A layer's parts fit together as QatLayer asks it of them, and its weights are finite.
 void check_layer(const QuantizedLayer& layer) {
   const QuantizedWeights& weight = layer.weight;
   if (weight.layout != io::code_layout(weight.params.quantizer.format)) {
@@ -93,7 +94,10 @@ void check_layer(const QuantizedLayer& layer) {
   };
   as_options(weight.params.quantizer, config.weight);
   as_options(layer.activation.quantizer, config.activation);
-  static_cast<void>(QatLayer::of_quantized(layer, config));
+  detail::check_deployed(layer, config);
+  std::vector<std::byte> values(static_cast<std::size_t>(weight.shape.count()) *
+                                dtype_bytes(weight.dtype));
+  detail::dequantize_finite(weight, {values.data(), weight.dtype, weight.shape}, {});
 }
 
 class Reading {

@@ -122,6 +122,15 @@ void check_disjoint(const Region& output, const Region& other) {
   throw_invalid(output.name, "in memory that " + other_name + " uses", "apart from " + other_name);
 }
 
+void check_apart(std::initializer_list<Region> outputs, std::initializer_list<Region> inputs) {
+  for (const Region* output = outputs.begin(); output != outputs.end(); ++output) {
+    for (const Region* other = output + 1; other != outputs.end(); ++other) {
+      check_disjoint(*output, *other);
+    }
+    for (const Region& input : inputs) check_disjoint(*output, input);
+  }
+}
+
 void check_in_place_or_disjoint(const Region& output, const Region& input) {
   if (output.data == input.data || !overlap(output, input)) return;
   const std::string input_name(input.name);

@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
@@ -78,6 +79,9 @@ struct Region {
 
 /// The output must not share a byte with `other`.
 void check_disjoint(const Region& output, const Region& other);
+
+/// No output shares a byte with another, or with an input. (In place is checked apart.)
+void check_apart(std::initializer_list<Region> outputs, std::initializer_list<Region> inputs);
 
 /// The output must not share a byte with `input`, unless it is the input itself.
 void check_in_place_or_disjoint(const Region& output, const Region& input);

@@ -1,19 +1,16 @@
 // A layer's forward and backward passes.
 #include "cuqat/layer.hpp"
 
-#include <cstring>
-#include <initializer_list>
-#include <string>
+#include <vector>
 
 #include "cuqat/fake_quant.hpp"
-#include "host/arguments.hpp"
 #include "host/gemm_arguments.hpp"
+#include "host/layer_arguments.hpp"
 
 namespace cuqat {
 namespace {
 
-using detail::text;
-using detail::throw_invalid;
+using detail::is_wanted;
 
 std::vector<std::byte> elements(DType dtype, std::int64_t count) {
   return std::vector<std::byte>(static_cast<std::size_t>(count) * dtype_bytes(dtype));
@@ -23,59 +20,16 @@ std::size_t bytes_of(DType dtype, const Shape& shape) {
   return static_cast<std::size_t>(shape.count()) * dtype_bytes(dtype);
 }
 
-/// What is empty is not written.
-bool is_wanted(ConstTensorView output) { return output.data() != nullptr; }
-
-void check_like(std::string_view name, ConstTensorView view, DType dtype, const Shape& shape) {
-  if (view.dtype() != dtype) {
-    throw_invalid(std::string(name) + ".dtype()", to_string(view.dtype()), to_string(dtype));
-  }
-  if (view.shape() != shape) {
-    throw_invalid(std::string(name) + ".shape()", text(view.shape()), text(shape));
-  }
-}
-
-void check_output(std::string_view name, ConstTensorView output, DType dtype, const Shape& shape) {
-  if (is_wanted(output)) check_like(name, output, dtype, shape);
-}
-
-void check_learned(std::string_view name, const LearnedScaleGradient& gradient, bool is_learned,
-                   const QuantParams& params) {
-  const std::string of_gradient = "gradients." + std::string(name);
-  if (gradient.dscale.empty() && gradient.dzero_point.empty()) return;
-  if (!is_learned) {
-    throw_invalid(of_gradient, "asked for",
-                  "empty, as config.learn_" + std::string(name) + "_scale is false");
-  }
-  detail::check_size(of_gradient + ".dscale", gradient.dscale.size(), params.scale.size(),
-                     "one for each scale");
-}
-
-void check_all_disjoint(const QatGradients& gradients,
-                        std::initializer_list<detail::Region> inputs) {
-  const std::vector<detail::Region> regions = {
-      {"gradients.dx", gradients.dx},
-      {"gradients.dweight", gradients.dweight},
-      {"gradients.dbias", gradients.dbias},
-      {"gradients.weight.dscale", gradients.weight.dscale},
-      {"gradients.weight.dzero_point", gradients.weight.dzero_point},
-      {"gradients.activation.dscale", gradients.activation.dscale},
-      {"gradients.activation.dzero_point", gradients.activation.dzero_point}};
-  for (std::size_t i = 0; i < regions.size(); ++i) {
-    for (const detail::Region& input : inputs) detail::check_disjoint(regions[i], input);
-    for (std::size_t j = 0; j < i; ++j) detail::check_disjoint(regions[i], regions[j]);
-  }
-}
-
-/// dx = the straight-through gradient of what x is quantized with, in place, and those of the
-/// scale where they are asked for.
-void pass_through(ConstTensorView x, const QuantParams& params, TensorView dx,
-                  const LearnedScaleGradient& learned, const HostOptions& options) {
-  if (learned.dscale.empty()) {
-    fake_quantize_backward(dx, x, params, dx, options);
-  } else {
-    learned_scale_backward(dx, x, params, dx, learned, std::nullopt, options);
-  }
+detail::LayerGradients as_addresses(const QatGradients& gradients) {
+  return {gradients.dx,
+          gradients.dweight,
+          gradients.dbias,
+          gradients.weight.dscale,
+          gradients.weight.dzero_point,
+          gradients.activation.dscale,
+          gradients.activation.dzero_point,
+          gradients.weight_gradient_scale,
+          gradients.activation_gradient_scale};
 }
 
 /// Sums of the columns of dy.
@@ -99,24 +53,6 @@ ConstTensorView QatLayer::weight_numbers(DType dtype, const HostOptions& options
   return {weight_numbers_.data(), dtype, weight_shape()};
 }
 
-void QatLayer::check_input(const std::string& name, ConstTensorView x, ConstTensorView y) const {
-  detail::check_matrix(name, x);
-  if (x.shape()[1] != in_features_) {
-    throw_invalid(name + ".shape()", text(x.shape()), "[rows, " + text(in_features_) + "]");
-  }
-  if ((x.dtype() == DType::kF64) != (config_.weight_dtype == DType::kF64)) {
-    throw_invalid(name + ".dtype()", to_string(x.dtype()),
-                  config_.weight_dtype == DType::kF64 ? "F64, as the weights"
-                                                      : "F32, BF16 or F16, as the weights are F32");
-  }
-  if (y.data() == nullptr && y.count() == 0) return;
-  detail::check_matrix("y", y);
-  check_like("y", y, x.dtype(), Shape{x.shape()[0], out_features_});
-  detail::check_disjoint({"y", y}, {name, x});
-  detail::check_disjoint({"y", y}, {"the layer's weights", weight()});
-  detail::check_disjoint({"y", y}, {"the layer's bias", bias()});
-}
-
 void QatLayer::multiply(ConstTensorView x, ConstTensorView quantized,
                         std::vector<std::uint8_t>& codes, TensorView y,
                         const HostOptions& options) {
@@ -138,7 +74,7 @@ void QatLayer::multiply(ConstTensorView x, ConstTensorView quantized,
 void QatLayer::forward_train(ConstTensorView x, TensorView y, Saved& saved,
                              const HostOptions& options) {
   saved.version_ = 0;
-  check_input("x", x, y);
+  detail::check_forward(x, y, {config_, weight(), bias()});
   const QuantParams& params = activation_params();
   quantize_weight(options);
   saved.shape_ = x.shape();
@@ -157,30 +93,15 @@ void QatLayer::forward_train(ConstTensorView x, TensorView y, Saved& saved,
 
 void QatLayer::backward(ConstTensorView dy, const Saved& saved, const QatGradients& gradients,
                         const HostOptions& options) {
-  if (saved.version_ == 0 || saved.quantized_.size() != bytes_of(saved.dtype_, saved.shape_)) {
-    throw_invalid("saved", "of no forward pass", "what forward_train left");
-  }
-  if (saved.version_ != version_) {
-    throw_invalid("saved", "of another layer, or of parameters that have changed since",
-                  "what forward_train of this layer left");
-  }
-  quantize_weight(options);
-  detail::check_matrix("dy", dy);
-  check_like("dy", dy, saved.dtype_, Shape{saved.shape_[0], out_features_});
-  check_output("gradients.dx", gradients.dx, saved.dtype_, saved.shape_);
-  check_output("gradients.dweight", gradients.dweight, config_.weight_dtype, weight_shape());
-  check_output("gradients.dbias", gradients.dbias, config_.weight_dtype, Shape{out_features_});
-  check_learned("weight", gradients.weight, config_.learn_weight_scale, *weight_params_);
-  check_learned("activation", gradients.activation, config_.learn_activation_scale,
-                *activation_params_);
+  const bool is_whole = saved.quantized_.size() == bytes_of(saved.dtype_, saved.shape_);
+  detail::check_saved(is_whole ? saved.version_ : 0, version_);
   const ConstTensorView quantized(saved.quantized_.data(), saved.dtype_, saved.shape_);
-  check_all_disjoint(gradients, {{"dy", dy},
-                                 {"the layer's weights", weight()},
-                                 {"the layer's bias", bias()},
-                                 {"saved", quantized}});
+  detail::check_backward(dy, quantized, as_addresses(gradients), {config_, weight(), bias()});
+  quantize_weight(options);
 
   if (is_wanted(gradients.dbias)) add_rows(dy, gradients.dbias, options);
-  if (is_wanted(gradients.dweight) || !gradients.weight.dscale.empty()) {
+  const bool of_weight = !gradients.weight.dscale.empty();
+  if (is_wanted(gradients.dweight) || of_weight) {
     std::vector<std::byte> unwanted;
     TensorView dweight = gradients.dweight;
     if (!is_wanted(dweight)) {
@@ -188,9 +109,15 @@ void QatLayer::backward(ConstTensorView dy, const Saved& saved, const QatGradien
       dweight = {unwanted.data(), config_.weight_dtype, weight_shape()};
     }
     gemm(dy, Transpose::kYes, quantized, Transpose::kNo, dweight, options);
-    pass_through(weight(), *weight_params_, dweight, gradients.weight, options);
+    if (of_weight) {
+      learned_scale_backward(dweight, weight(), *weight_params_, dweight, gradients.weight,
+                             gradients.weight_gradient_scale, options);
+    } else {
+      fake_quantize_backward(dweight, weight(), *weight_params_, dweight, options);
+    }
   }
-  if (is_wanted(gradients.dx) || !gradients.activation.dscale.empty()) {
+  const bool of_activation = !gradients.activation.dscale.empty();
+  if (is_wanted(gradients.dx) || of_activation) {
     std::vector<std::byte> unwanted;
     TensorView dx = gradients.dx;
     if (!is_wanted(dx)) {
@@ -198,17 +125,18 @@ void QatLayer::backward(ConstTensorView dy, const Saved& saved, const QatGradien
       dx = {unwanted.data(), saved.dtype_, saved.shape_};
     }
     gemm(dy, Transpose::kNo, weight_numbers(saved.dtype_, options), Transpose::kNo, dx, options);
-    if (gradients.activation.dscale.empty()) {
-      fake_quantize_backward(dx, saved.clip_mask_, dx, options);
-    } else {
+    if (of_activation) {
       const ConstTensorView input(saved.input_.data(), saved.dtype_, saved.shape_);
-      pass_through(input, *activation_params_, dx, gradients.activation, options);
+      learned_scale_backward(dx, input, *activation_params_, dx, gradients.activation,
+                             gradients.activation_gradient_scale, options);
+    } else {
+      fake_quantize_backward(dx, saved.clip_mask_, dx, options);
     }
   }
 }
 
 void QatLayer::forward_infer(ConstTensorView x, TensorView y, const HostOptions& options) {
-  check_input("x", x, y);
+  detail::check_forward(x, y, {config_, weight(), bias()});
   const QuantParams& params = activation_params();
   quantize_weight(options);
   std::vector<std::uint8_t> codes;

@@ -117,6 +117,7 @@ TEST_F(LayerErrors, AnOutputThatDoesNotFitIsNamed) {
     Numbers y(dtype, Shape{kRows, kOut});
     expect_forward_refused(x_.view(), y.writable(), {"y", to_string(dtype), "F32"});
   }
+  expect_forward_refused(x_.view(), {}, {"y.shape() is [0]", "[5, 3]"});
   expect_forward_refused(x_.view(), {static_cast<float*>(nullptr), Shape{kRows, kOut}},
                          {"y", "null"});
   expect_forward_refused({static_cast<const float*>(nullptr), Shape{kRows, kIn}},
@@ -215,6 +216,21 @@ TEST_F(LayerErrors, OutputsOfBackwardThatDoNotFitAreNamed) {
   expect_backward_refused(
       only(&QatGradients::activation, LearnedScaleGradient{found_->activation_dscale, two}),
       {"dzero_point.size() is 2", "1"});
+  // Before anything is written.
+  QatGradients views = found_->views();
+  views.activation.dzero_point = two;
+  expect_backward_refused(views, {"gradients.activation.dzero_point.size() is 2", "1"});
+}
+
+TEST_F(LayerErrors, GradientScalesThatAreNotFiniteAreNamed) {
+  for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity()}) {
+    QatGradients views = found_->views();
+    views.weight_gradient_scale = bad;
+    expect_backward_refused(views, {"gradients.weight_gradient_scale", "finite"});
+    views = found_->views();
+    views.activation_gradient_scale = bad;
+    expect_backward_refused(views, {"gradients.activation_gradient_scale", "finite"});
+  }
 }
 
 TEST_F(LayerErrors, OutputsOfBackwardInMemoryOfInputsOrOfEachOtherAreNamed) {

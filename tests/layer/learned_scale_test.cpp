@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,7 +60,8 @@ std::size_t scale_index(const QuantParams& params, const Shape& shape, std::int6
 }
 
 LearnedOracle learned_oracle(const Sums& sums, ConstTensorView x, const FakeQuantized& quantized,
-                             const QuantParams& params, bool symmetric) {
+                             const QuantParams& params, bool symmetric,
+                             std::optional<double> gradient_scale = std::nullopt) {
   const std::size_t num_scales = params.scale.size();
   LearnedOracle oracle;
   oracle.dx = Numbers(x.dtype(), x.shape());
@@ -67,7 +69,7 @@ LearnedOracle learned_oracle(const Sums& sums, ConstTensorView x, const FakeQuan
   oracle.dzero_point.resize(symmetric ? 0 : num_scales);
   const Numbers dy(x.dtype(), x.shape(), sums.value);
   learned_scale_backward(dy.view(), x, params, oracle.dx.writable(),
-                         {oracle.dscale, oracle.dzero_point}, std::nullopt, on("reference"));
+                         {oracle.dscale, oracle.dzero_point}, gradient_scale, on("reference"));
   oracle.dscale_bound.resize(num_scales);
   oracle.dzero_point_bound.resize(num_scales);
   if (x.dtype() == DType::kF64) return oracle;
@@ -142,6 +144,36 @@ TEST_P(LearnedScales, HaveTheGradientsOfLearnedScaleBackward) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Every, LearnedScales, testing::ValuesIn(learning_cases()), case_name);
+
+/// In f64, where the products' gradients have the oracle's bits.
+TEST(LearnedScalesOfTheCallersGradientScales, HaveTheBitsOfLearnedScaleBackward) {
+  for (const QatProduct product : {QatProduct::kCodes, QatProduct::kNumbers}) {
+    LayerCase of = layer_case(options_of(Format::kInt8, false), Granularity::channel(0),
+                              options_of(Format::kInt8, false), product, DType::kF64);
+    of.config.learn_weight_scale = of.config.learn_activation_scale = true;
+    QatLayer layer = some_layer(of.config, of.dtype, kIn, kOut);
+    const Numbers x = some_input(of.dtype, kRows, kIn);
+    const Numbers dy = normal_numbers(of.dtype, Shape{kRows, kOut}, 1.0, 70);
+    const GradientOracle oracle = gradient_oracle(layer, x, dy);
+    const LearnedOracle of_weight = learned_oracle(oracle.dweight, layer.weight(), oracle.weight,
+                                                   layer.weight_params(), false, 1.0);
+    const LearnedOracle of_x =
+        learned_oracle(oracle.dx, x.view(), oracle.x, layer.activation_params(), false, 0.3);
+    for (const char* const backend : kBackends) {
+      Gradients found(layer, x);
+      QatGradients views = found.views();
+      views.weight_gradient_scale = 1.0;  // as PyTorch without use_grad_scaling
+      views.activation_gradient_scale = 0.3;
+      QatLayer::Saved saved;
+      trained(layer, x, saved, on(backend));
+      layer.backward(dy.view(), saved, views, on(backend));
+      EXPECT_EQ(found.weight_dscale, of_weight.dscale) << backend;
+      EXPECT_EQ(found.weight_dzero_point, of_weight.dzero_point) << backend;
+      EXPECT_EQ(found.activation_dscale, of_x.dscale) << backend;
+      EXPECT_EQ(found.activation_dzero_point, of_x.dzero_point) << backend;
+    }
+  }
+}
 
 /// A NaN in x adds nothing to the gradients of the activations' parameters; it makes the gradients
 /// of its column of the weights NaN, and so those of the weights' scales, positive and quiet.
