@@ -176,7 +176,8 @@ class QatLayer {
   /// Shape, Values, Order, Agrees, @throws: as forward_train.
   void forward_infer(ConstTensorView x, TensorView y, const HostOptions& options = {});
 
-  /// Codes, scales, zero points and bias as they are.
+  /// Codes, scales, zero points and bias as they are. A symmetric range has no zero points, another
+  /// all of them.
   /// @throws InvalidArgument before calibration, for weights that are not finite.
   [[nodiscard]] QuantizedLayer quantized(const HostOptions& options = {});
 

@@ -132,11 +132,13 @@ void QatLayer::quantize_weight(const HostOptions& options) {
 }
 
 QuantizedLayer QatLayer::quantized(const HostOptions& options) {
-  const QuantParams& of_activations = activation_params();
+  QuantParams of_activations =
+      detail::deployed_params(activation_params(), config_.activation.symmetric);
   quantize_weight(options);
-  return {detail::deployed_weights(weight_codes_, *weight_params_, weight_shape(),
-                                   config_.weight_dtype),
-          detail::parameter_values(config_.weight_dtype, bias_), of_activations};
+  return {detail::deployed_weights(
+              weight_codes_, detail::deployed_params(*weight_params_, config_.weight.symmetric),
+              weight_shape(), config_.weight_dtype),
+          detail::parameter_values(config_.weight_dtype, bias_), std::move(of_activations)};
 }
 
 }  // namespace cuqat

@@ -40,6 +40,11 @@ std::vector<double> parameter_values(DType dtype, std::span<const std::byte> byt
   return values;
 }
 
+QuantParams deployed_params(QuantParams params, bool is_symmetric) {
+  params.zero_point.resize(is_symmetric ? 0 : params.scale.size());
+  return params;
+}
+
 QuantizedWeights deployed_weights(std::vector<std::uint8_t> codes, const QuantParams& params,
                                   const Shape& shape, DType dtype) {
   if (params.quantizer.format != Format::kInt4) {

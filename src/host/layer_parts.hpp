@@ -18,6 +18,9 @@ namespace cuqat::detail {
 std::vector<std::byte> parameter_bytes(DType dtype, std::span<const double> values);
 std::vector<double> parameter_values(DType dtype, std::span<const std::byte> bytes);
 
+/// Parameters as a layer is deployed: no zero points where the range is symmetric, else all.
+QuantParams deployed_params(QuantParams params, bool is_symmetric);
+
 /// Codes of a byte each as a layer is deployed: those of int4 two in a byte.
 QuantizedWeights deployed_weights(std::vector<std::uint8_t> codes, const QuantParams& params,
                                   const Shape& shape, DType dtype);

@@ -38,6 +38,11 @@ TEST_P(Deployed, HoldsCodesScalesAndBias) {
     EXPECT_EQ(quantized.activation.scale, layer.activation_params().scale);
     EXPECT_EQ(quantized.activation.quantizer, layer.activation_params().quantizer);
     EXPECT_EQ(quantized.weight.params.scale, layer.weight_params().scale);
+    const auto expect_zero_points = [](const QuantParams& params, bool symmetric) {
+      EXPECT_EQ(params.zero_point.size(), symmetric ? 0 : params.scale.size());
+    };
+    expect_zero_points(quantized.weight.params, config.weight.symmetric);
+    expect_zero_points(quantized.activation, config.activation.symmetric);
   }
 }
 
