@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "cuqat/device_context.hpp"
@@ -29,17 +30,20 @@ struct DeviceQatGradients {
   DeviceLearnedScaleGradient weight{};
   /// Where learn_activation_scale; one.
   DeviceLearnedScaleGradient activation{};
+  /// As QatGradients.
+  std::optional<double> weight_gradient_scale{};
+  std::optional<double> activation_gradient_scale{};
 };
 
 /// A quantization-aware linear layer in the memory of one device. Its functions take a context of
 /// that device; work on the layer is ordered by the caller where it is on several streams.
 ///
-/// A call that throws leaves weights and bias as they were, and the layer usable; what it had put
-/// on the stream until then runs. So are the scales, but where a call that sets them fails while it
-/// copies: CudaError.
+/// A call that throws leaves weights, bias, scales and zero points as they were, and the layer
+/// usable; what it had put on the stream until then runs.
 class DeviceQatLayer {
  public:
-  /// What forward_train leaves for backward, as QatLayer::Saved.
+  /// What forward_train leaves for backward, as QatLayer::Saved, in memory of the layer's device.
+  /// Of a layer on another device it takes new memory; work on the old must have ended.
   class Saved {
    public:
     Saved();
@@ -60,6 +64,15 @@ class DeviceQatLayer {
   ///         E5M2; CudaError where the memory cannot be had.
   DeviceQatLayer(std::int64_t in_features, std::int64_t out_features, const QatLayerConfig& config,
                  std::uint64_t seed, const DeviceContext& context);
+  /// The host's layer with its weights, bias, scales, zero points and, where it has them, codes:
+  /// passes then compute what the host's would. The codes hold until weights or scales change, and
+  /// until forward_train is captured, whose replays quantize. Allocates and waits as above.
+  /// @throws as above.
+  DeviceQatLayer(const QatLayer& host, const DeviceContext& context);
+  /// The layer that QatLayer::of_quantized makes of the same arguments.
+  /// @throws as QatLayer::of_quantized and above.
+  static DeviceQatLayer of_quantized(const QuantizedLayer& layer, const QatLayerConfig& config,
+                                     const DeviceContext& context);
   /// Work on it must have ended. Waits; never throws.
   ~DeviceQatLayer();
   /// The other one can be destroyed or assigned to, and nothing else.
@@ -77,6 +90,8 @@ class DeviceQatLayer {
   /// weights change.
   [[nodiscard]] DeviceTensorView change_weight();
   [[nodiscard]] DeviceTensorView change_bias();
+
+  [[nodiscard]] bool is_calibrated() const noexcept;
 
   /// Chooses the scale of activations from batches of inputs, [rows, in_features] each, and those
   /// of the weights from the weights.
@@ -105,6 +120,10 @@ class DeviceQatLayer {
   /// @throws InvalidArgument where they are not learned, or not known yet.
   [[nodiscard]] DeviceTensorView change_weight_scale();
   [[nodiscard]] DeviceTensorView change_activation_scale();
+  /// Learned zero points, likewise: codes of the format.
+  /// @throws InvalidArgument also where the range is symmetric.
+  [[nodiscard]] DeviceSpan<std::int32_t> change_weight_zero_point();
+  [[nodiscard]] DeviceSpan<std::int32_t> change_activation_zero_point();
 
   /// y = quantized(x) quantized(w)^T + b.
   /// Shape:  x [rows, in_features], y [rows, out_features], of one dtype, as QatLayer.
@@ -131,6 +150,13 @@ class DeviceQatLayer {
   /// @throws as forward_train.
   void forward_infer(ConstDeviceTensorView x, DeviceTensorView y, const DeviceContext& context,
                      StreamRef stream);
+
+  /// Codes, scales, zero points and bias as work on the stream leaves them: for save_layers.
+  /// Order:  waits for the stream; it uses the context's scratch memory.
+  /// Agrees: bit for bit with QatLayer.
+  /// @throws InvalidArgument before calibration, for weights that are not finite, for a context of
+  ///         another device; CudaError.
+  [[nodiscard]] QuantizedLayer quantized(const DeviceContext& context, StreamRef stream);
 
   /// A layer of the host with the same parameters. Waits for the stream.
   /// @throws InvalidArgument for a context of another device; CudaError.

@@ -4,16 +4,16 @@
 #include <cstring>
 #include <vector>
 
-#include "calibration/methods.hpp"
 #include "check.hpp"
 #include "device/layer_state.hpp"
 #include "device/stream.hpp"
+#include "host/layer_parts.hpp"
 
 namespace cuqat::detail {
 namespace {
 
-void overwrite(void* to, std::span<const std::byte> bytes) {
-  const detail::OwnStream stream;
+/// Waits.
+void overwrite(void* to, std::span<const std::byte> bytes, const OwnStream& stream) {
   gpu::check(cudaMemcpyAsync(to, bytes.data(), bytes.size(), cudaMemcpyHostToDevice, stream.get()),
              "cudaMemcpyAsync");
   stream.wait();
@@ -30,18 +30,27 @@ void read_back(const void* from, std::span<std::byte> bytes, StreamRef stream) {
 
 KeptScales::KeptScales(const CalibrationOptions& options, const Granularity& granularity,
                        DType dtype, std::int64_t count)
-    : quantizer_(calibration::quantizer_of(options)),
+    : quantizer_(quantizer_of(options)),
       granularity_(granularity),
       dtype_(dtype),
       count_(count),
-      scale_(static_cast<std::size_t>(count) * dtype_bytes(dtype)) {
-  if (!options.symmetric) {
-    zero_point_ = DeviceMemory(static_cast<std::size_t>(count) * sizeof(std::int32_t));
-  }
+      has_zero_points_(!options.symmetric) {}
+
+std::size_t KeptScales::scale_bytes() const noexcept {
+  return static_cast<std::size_t>(count_) * dtype_bytes(dtype_);
+}
+
+std::size_t KeptScales::zero_point_bytes() const noexcept {
+  return has_zero_points_ ? static_cast<std::size_t>(count_) * sizeof(std::int32_t) : 0;
+}
+
+std::size_t KeptScales::bytes() const noexcept {
+  constexpr std::size_t kMultiple = 8;
+  return (scale_bytes() + zero_point_bytes() + kMultiple - 1) / kMultiple * kMultiple;
 }
 
 DeviceScales KeptScales::to_write() const {
-  return {{scale_.data(), dtype_, Shape{count_}}, zero_points()};
+  return {{memory_, dtype_, Shape{count_}}, zero_points()};
 }
 
 DeviceQuantParams KeptScales::params() const {
@@ -49,48 +58,67 @@ DeviceQuantParams KeptScales::params() const {
 }
 
 DeviceSpan<std::int32_t> KeptScales::zero_points() const {
-  if (zero_point_.data() == nullptr) return {};
-  return {static_cast<std::int32_t*>(zero_point_.data()), count_};
+  if (!has_zero_points_) return {};
+  return {reinterpret_cast<std::int32_t*>(memory_ + scale_bytes()), count_};
 }
 
-void KeptScales::set(const QuantParams& params) {
-  std::vector<std::byte> numbers(static_cast<std::size_t>(count_) * dtype_bytes(dtype_));
-  for (std::size_t i = 0; i < params.scale.size(); ++i) {
-    if (dtype_ == DType::kF64) {
-      std::memcpy(numbers.data() + i * sizeof(double), &params.scale[i], sizeof(double));
-    } else {
-      const auto narrow = static_cast<float>(params.scale[i]);
-      std::memcpy(numbers.data() + i * sizeof(float), &narrow, sizeof(float));
-    }
-  }
-  std::vector<std::int32_t> zeros = params.zero_point;
+void KeptScales::write(const QuantParams& params, std::span<std::byte> part) const {
+  const std::vector<std::byte> numbers = parameter_bytes(dtype_, params.scale);
+  std::memcpy(part.data(), numbers.data(), numbers.size());
+  std::vector<std::int32_t> zeros = params.zero_point;  // none: all 0
   zeros.resize(static_cast<std::size_t>(count_));
-  overwrite(scale_.data(), numbers);
-  if (zero_point_.data() != nullptr) {
-    overwrite(zero_point_.data(), std::as_bytes(std::span(zeros)));
-  }
-  is_known_ = true;
+  std::memcpy(part.data() + scale_bytes(), zeros.data(), zero_point_bytes());
 }
 
-QuantParams KeptScales::to_host(StreamRef stream) const {
+QuantParams KeptScales::read(std::span<const std::byte> part) const {
   QuantParams result{quantizer_, granularity_, {}, {}};
-  std::vector<std::byte> numbers(static_cast<std::size_t>(count_) * dtype_bytes(dtype_));
-  read_back(scale_.data(), numbers, stream);
-  result.scale.resize(static_cast<std::size_t>(count_));
-  for (std::size_t i = 0; i < result.scale.size(); ++i) {
-    if (dtype_ == DType::kF64) {
-      std::memcpy(&result.scale[i], numbers.data() + i * sizeof(double), sizeof(double));
-    } else {
-      float narrow = 0.0f;
-      std::memcpy(&narrow, numbers.data() + i * sizeof(float), sizeof(float));
-      result.scale[i] = narrow;
-    }
-  }
-  if (zero_point_.data() != nullptr) {
-    result.zero_point.resize(static_cast<std::size_t>(count_));
-    read_back(zero_point_.data(), std::as_writable_bytes(std::span(result.zero_point)), stream);
+  result.scale = parameter_values(dtype_, part.first(scale_bytes()));
+  result.zero_point.resize(zero_point_bytes() / sizeof(std::int32_t));
+  if (has_zero_points_) {
+    std::memcpy(result.zero_point.data(), part.data() + scale_bytes(), zero_point_bytes());
   }
   return result;
+}
+
+LayerScales::LayerScales(const QatLayerConfig& config, const Shape& weight_shape)
+    : weight(config.weight, config.weight_granularity, config.weight_dtype,
+             num_scales(config.weight_granularity, weight_shape)),
+      activation(config.activation, Granularity::tensor(), config.weight_dtype, 1),
+      memory_(bytes()) {
+  auto* const memory = static_cast<std::byte*>(memory_.data());
+  weight.place(memory);
+  activation.place(memory + weight.bytes());
+}
+
+void LayerScales::set(const QuantParams* of_weight, const QuantParams* of_activation) {
+  if (of_weight == nullptr && of_activation == nullptr) return;
+  const OwnStream stream;
+  std::vector<std::byte> before(bytes());
+  read_back(memory_.data(), before, StreamRef(stream.get()));
+  std::vector<std::byte> after = before;
+  const std::span parts(after);
+  if (of_weight != nullptr) weight.write(*of_weight, parts.first(weight.bytes()));
+  if (of_activation != nullptr) activation.write(*of_activation, parts.subspan(weight.bytes()));
+  try {
+    overwrite(memory_.data(), after, stream);
+  } catch (const CudaError&) {
+    // Where the wait has failed the copy may have run.
+    try {
+      overwrite(memory_.data(), before, stream);
+    } catch (const CudaError&) {
+      // The device is lost, and its memory with it.
+    }
+    throw;
+  }
+  if (of_weight != nullptr) weight.set_known(true);
+  if (of_activation != nullptr) activation.set_known(true);
+}
+
+LayerScales::OnHost LayerScales::to_host(StreamRef stream) const {
+  std::vector<std::byte> block(bytes());
+  read_back(memory_.data(), block, stream);
+  const std::span<const std::byte> parts(block);
+  return {weight.read(parts.first(weight.bytes())), activation.read(parts.subspan(weight.bytes()))};
 }
 
 }  // namespace cuqat::detail

@@ -4,13 +4,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <source_location>
 #include <span>
-#include <string>
 
 #include "cuqat/device_layer.hpp"
 #include "cuqat/device_observers.hpp"
 #include "device/arguments.hpp"
 #include "device/memory.hpp"
+#include "host/layer_arguments.hpp"
 #include "host/parameters_version.hpp"
 
 namespace cuqat {
@@ -39,35 +40,66 @@ class GrowingMemory {
   std::size_t bytes_ = 0;
 };
 
-/// Scales and zero points in device memory.
+/// Scales, and behind them zero points, in a part of a layer's block of them.
 class KeptScales {
  public:
   /// Not known yet. Those of a symmetric range have no zero points.
   KeptScales(const CalibrationOptions& options, const Granularity& granularity, DType dtype,
              std::int64_t count);
 
+  /// A multiple of 8.
+  [[nodiscard]] std::size_t bytes() const noexcept;
+  /// Device memory of so many bytes, at a multiple of 8.
+  void place(std::byte* memory) noexcept { memory_ = memory; }
+
   [[nodiscard]] DeviceScales to_write() const;
   [[nodiscard]] DeviceQuantParams params() const;
   [[nodiscard]] bool is_known() const noexcept { return is_known_; }
-  void forget() noexcept { is_known_ = false; }
+  void set_known(bool is_known) noexcept { is_known_ = is_known; }
 
-  /// The host's, into the memory that there is: graphs find them. Waits.
-  void set(const QuantParams& params);
-  /// As work on the stream leaves them. Waits.
-  [[nodiscard]] QuantParams to_host(StreamRef stream) const;
+  /// As they lie in the part.
+  void write(const QuantParams& params, std::span<std::byte> part) const;
+  [[nodiscard]] QuantParams read(std::span<const std::byte> part) const;
 
   [[nodiscard]] const Quantizer& quantizer() const noexcept { return quantizer_; }
 
  private:
+  [[nodiscard]] std::size_t scale_bytes() const noexcept;
+  [[nodiscard]] std::size_t zero_point_bytes() const noexcept;
   [[nodiscard]] DeviceSpan<std::int32_t> zero_points() const;
 
   Quantizer quantizer_;
   Granularity granularity_;
   DType dtype_;
   std::int64_t count_;
-  DeviceMemory scale_;
-  DeviceMemory zero_point_;
+  bool has_zero_points_;
+  std::byte* memory_ = nullptr;
   bool is_known_ = false;
+};
+
+/// The scales of weights and activations, in one block of device memory: one copy sets them all.
+class LayerScales {
+ public:
+  LayerScales(const QatLayerConfig& config, const Shape& weight_shape);
+
+  KeptScales weight;
+  KeptScales activation;
+
+  /// The host's, into the memory that there is: graphs find them. Those that are null stay. Waits;
+  /// earlier work on them must have ended. Whole or, after an exception, not at all.
+  void set(const QuantParams* of_weight, const QuantParams* of_activation);
+
+  struct OnHost {
+    QuantParams weight;
+    QuantParams activation;
+  };
+  /// As work on the stream leaves them. Waits.
+  [[nodiscard]] OnHost to_host(StreamRef stream) const;
+
+ private:
+  [[nodiscard]] std::size_t bytes() const noexcept { return weight.bytes() + activation.bytes(); }
+
+  DeviceMemory memory_;
 };
 
 /// What the work on the stream leaves in device memory. Waits.
@@ -76,6 +108,7 @@ void read_back(const void* from, std::span<std::byte> bytes, StreamRef stream);
 }  // namespace detail
 
 struct DeviceQatLayer::Saved::State {
+  int device = 0;                   // That the memory is on.
   detail::GrowingMemory input;      // Only where the scale of activations is learned.
   detail::GrowingMemory quantized;  // The fake-quantized input.
   detail::GrowingMemory clip_mask;
@@ -114,13 +147,24 @@ struct DeviceQatLayer::State {
     return {static_cast<std::int64_t*>(weight_sums.data()), out_features};
   }
 
-  void check_input(const std::string& name, const ConstDeviceTensorView& x,
-                   const DeviceContext& context) const;
+  [[nodiscard]] detail::LayerMemory memory() const {
+    return {config, detail::as_plain(weight()), detail::as_plain(bias())};
+  }
+
+  /// A context of the layer's device, which is the current one.
+  void check_context(const DeviceContext& context,
+                     std::source_location operation = std::source_location::current()) const;
   void check_pass(const ConstDeviceTensorView& x, const DeviceTensorView& y,
                   const DeviceContext& context) const;
-  void check_activations_calibrated() const;
+  void check_backward(const ConstDeviceTensorView& dy, const ConstDeviceTensorView& saved,
+                      const DeviceQatGradients& gradients, const DeviceContext& context) const;
   void check_calibrated() const;
-  void quantize_weight(const DeviceContext& context, StreamRef stream);
+  /// The weights or their scales change.
+  void change_weight_codes() noexcept;
+  DeviceScales change_weight_scales();
+  DeviceScales change_activation_scale();
+  enum class Pass { kTraining, kInference };
+  void quantize_weight(Pass pass, const DeviceContext& context, StreamRef stream);
   ConstDeviceTensorView weight_numbers(DType dtype, const DeviceContext& context, StreamRef stream);
   void multiply(const ConstDeviceTensorView& x, const ConstDeviceTensorView& quantized,
                 detail::GrowingMemory& code_memory, const DeviceTensorView& y,
@@ -132,10 +176,10 @@ struct DeviceQatLayer::State {
   QatLayerConfig config;
   detail::DeviceMemory weight_memory;
   detail::DeviceMemory bias_memory;
-  detail::KeptScales weight_scales;  // Known: not to be calibrated.
-  detail::KeptScales activation_scales;
+  detail::LayerScales scales;         // Of weights known: not to be calibrated.
   detail::DeviceMemory weight_codes;  // A byte each.
   bool has_codes = false;             // Of the weights as they are.
+  bool are_codes_given = false;       // As a host's layer had them: not made anew.
   bool is_in_graphs = false;          // Replays quantize and change what is here: nothing holds.
   detail::DeviceMemory weight_sums;
   detail::GrowingMemory numbers;  // The codes' values.

@@ -220,6 +220,11 @@ DeviceQatLayer::DeviceQatLayer(std::int64_t, std::int64_t, const QatLayerConfig&
                                const DeviceContext&) {
   unavailable();
 }
+DeviceQatLayer::DeviceQatLayer(const QatLayer&, const DeviceContext&) { unavailable(); }
+DeviceQatLayer DeviceQatLayer::of_quantized(const QuantizedLayer&, const QatLayerConfig&,
+                                            const DeviceContext&) {
+  unavailable();
+}
 DeviceQatLayer::~DeviceQatLayer() = default;
 DeviceQatLayer::DeviceQatLayer(DeviceQatLayer&&) noexcept = default;
 DeviceQatLayer& DeviceQatLayer::operator=(DeviceQatLayer&&) noexcept = default;
@@ -231,6 +236,7 @@ const QatLayerConfig& DeviceQatLayer::config() const noexcept {
 }
 ConstDeviceTensorView DeviceQatLayer::weight() const { unavailable(); }
 ConstDeviceTensorView DeviceQatLayer::bias() const { unavailable(); }
+bool DeviceQatLayer::is_calibrated() const noexcept { return false; }
 DeviceTensorView DeviceQatLayer::change_weight() { unavailable(); }
 DeviceTensorView DeviceQatLayer::change_bias() { unavailable(); }
 void DeviceQatLayer::calibrate_from_data(std::span<const ConstDeviceTensorView>,
@@ -245,6 +251,8 @@ DeviceQuantParams DeviceQatLayer::activation_params() const { unavailable(); }
 DeviceQuantParams DeviceQatLayer::weight_params() const { unavailable(); }
 DeviceTensorView DeviceQatLayer::change_weight_scale() { unavailable(); }
 DeviceTensorView DeviceQatLayer::change_activation_scale() { unavailable(); }
+DeviceSpan<std::int32_t> DeviceQatLayer::change_weight_zero_point() { unavailable(); }
+DeviceSpan<std::int32_t> DeviceQatLayer::change_activation_zero_point() { unavailable(); }
 void DeviceQatLayer::forward_train(ConstDeviceTensorView, DeviceTensorView, Saved&,
                                    const DeviceContext&, StreamRef) {
   unavailable();
@@ -257,6 +265,7 @@ void DeviceQatLayer::forward_infer(ConstDeviceTensorView, DeviceTensorView, cons
                                    StreamRef) {
   unavailable();
 }
+QuantizedLayer DeviceQatLayer::quantized(const DeviceContext&, StreamRef) { unavailable(); }
 QatLayer DeviceQatLayer::to_host(const DeviceContext&, StreamRef) const { unavailable(); }
 
 }  // namespace cuqat

@@ -10,6 +10,7 @@
 #include "conformance/device_arguments.hpp"
 #include "conformance/device_functions.hpp"
 #include "conformance/device_reduction_fixture.hpp"
+#include "conformance/second_device.hpp"
 #include "cuqat/device_calibration.hpp"
 #include "cuqat/device_dynamic_quant.hpp"
 #include "cuqat/device_fake_quant_batch.hpp"
@@ -255,15 +256,6 @@ TEST_F(DeviceFailures, AFaultOfEarlierWorkIsSticky) {
   }
   simt::reset();
 }
-
-/// A device other than the first is current until the end of its scope.
-class SecondDevice {
- public:
-  SecondDevice() { EXPECT_EQ(cudaSetDevice(1), cudaSuccess); }
-  ~SecondDevice() { EXPECT_EQ(cudaSetDevice(0), cudaSuccess); }
-  SecondDevice(const SecondDevice&) = delete;
-  SecondDevice& operator=(const SecondDevice&) = delete;
-};
 
 TEST_F(DeviceFailures, AContextIsOfOneDevice) {
   const FakeQuantizeItem item{x(), params(), y(), {}};
