@@ -280,6 +280,16 @@ MUTANTS = [
     Mutant("rows of a piece that begin where the first does", "src/device/linear.cpp",
            "(row * n + output) * y_bytes", "output * y_bytes",
            "EveryDType/DeviceNumbersLinear.IsTheSameInPieces/*"),
+    # Layers.
+    Mutant("scales left as a copy made them whose wait failed", "src/device/layer_scales.cpp",
+           "      overwrite(memory_.data(), before, stream);\n", "",
+           "Kinds/DeviceLayerFailures.WhereScalesAreSet*"),
+    Mutant("a Saved's memory on the device before", "src/device/layer.cpp",
+           "if (kept.device != state_->device) {", "if (kept.device < 0) {",
+           "Kinds/DeviceLayerFailures.ASavedGoes*"),
+    Mutant("the host's codes in replays that train", "src/device/layer.cpp",
+           "if (pass == Pass::kTraining) are_codes_given = false;", "static_cast<void>(pass);",
+           "DeviceLayerOfAHost.Quantizes*"),
 ]
 
 # What the tests are built from.
