@@ -25,7 +25,7 @@ void read_back(const void* from, std::span<std::byte> bytes, StreamRef stream) {
   gpu::check(
       cudaMemcpyAsync(bytes.data(), from, bytes.size(), cudaMemcpyDeviceToHost, stream.get()),
       "cudaMemcpyAsync");
-  gpu::check(cudaStreamSynchronize(stream.get()), "cudaStreamSynchronize");
+  wait_for(stream.get());
 }
 
 KeptScales::KeptScales(const CalibrationOptions& options, const Granularity& granularity,

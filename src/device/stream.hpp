@@ -9,6 +9,15 @@
 
 namespace cuqat::detail {
 
+/// For work that copies from or to memory of the host.
+inline void wait_for(cudaStream_t stream,
+                     std::source_location operation = std::source_location::current()) {
+  const cudaError_t status = cudaStreamSynchronize(stream);
+  // A wait that was not made leaves the copies on their way, and the memory may end with the error.
+  if (status != cudaSuccess) static_cast<void>(cudaStreamSynchronize(stream));
+  gpu::check(status, "cudaStreamSynchronize", operation);
+}
+
 /// Neither waits for the default stream nor makes it wait.
 class OwnStream {
  public:
@@ -23,7 +32,7 @@ class OwnStream {
 
   [[nodiscard]] cudaStream_t get() const noexcept { return stream_; }
   void wait(std::source_location operation = std::source_location::current()) const {
-    gpu::check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize", operation);
+    wait_for(stream_, operation);
   }
 
  private:
