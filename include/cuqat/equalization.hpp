@@ -45,6 +45,7 @@ void multiply_channels(ConstTensorView x, int axis, std::span<const double> fact
 /// (x w^T)^2; 0 where both are 0. All products and sums are f64, in an order that depends on the
 /// shapes alone.
 /// Shape:  x and xq [rows, inputs], w and wq [outputs, inputs], of any dtypes.
+/// Values: the positive quiet NaN where a NaN or an infinity makes it NaN.
 /// Order:  as divide_channels.
 /// Agrees: bit for bit on every backend.
 /// @throws InvalidArgument for shapes that do not fit together.
@@ -68,7 +69,7 @@ struct Equalization {
   double unequalized_error = 0.0;  ///< With all factors 1.
 };
 
-/// The strength of least output error; the least of equals.
+/// The strength of least output error; the least of equals. NaN is the largest error.
 /// Shape:  x [rows, inputs], w [outputs, inputs], both of one dtype.
 /// Order:  as divide_channels. Takes a product of the layer's size for each strength.
 /// Agrees: bit for bit on every backend.

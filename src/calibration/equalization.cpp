@@ -1,7 +1,8 @@
 // The search for the strength of an equalization.
-#include "cuqat/equalization.hpp"
+#include "calibration/equalization.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -59,13 +60,11 @@ class Layer {
   Copy multiplied_;
 };
 
-std::vector<double> default_alphas() {
-  std::vector<double> alphas;
-  for (int i = 0; i <= 20; ++i) alphas.push_back(i / 20.0);
-  return alphas;
-}
+}  // namespace
 
-void check_layer(ConstTensorView x, ConstTensorView w) {
+namespace calibration {
+
+void check_equalized(ConstTensorView x, ConstTensorView w) {
   const auto refuse = [](const std::string& what) { throw InvalidArgument(what); };
   if (x.shape().rank() != 2) refuse("x.shape() must be of rank 2, [rows, inputs]");
   if (w.shape().rank() != 2) refuse("w.shape() must be of rank 2, [outputs, inputs]");
@@ -79,11 +78,26 @@ void check_layer(ConstTensorView x, ConstTensorView w) {
   }
 }
 
-}  // namespace
+std::vector<double> equalization_alphas(const EqualizationOptions& options) {
+  std::vector<double> alphas = options.alphas;
+  if (alphas.empty()) {
+    for (int i = 0; i <= 20; ++i) alphas.push_back(i / 20.0);
+  }
+  for (const double alpha : alphas) static_cast<void>(equalization_factors({}, {}, alpha));
+  std::ranges::sort(alphas);
+  return alphas;
+}
+
+bool is_less_error(double error, double other) noexcept {
+  return error < other || (std::isnan(other) && !std::isnan(error));
+}
+
+}  // namespace calibration
 
 Equalization find_equalization(ConstTensorView x, ConstTensorView w,
                                const EqualizationOptions& options, const HostOptions& host) {
-  check_layer(x, w);
+  calibration::check_equalized(x, w);
+  const std::vector<double> alphas = calibration::equalization_alphas(options);
   const std::vector<Statistics> activations = statistics(x, Granularity::channel(1), host);
   const std::vector<Statistics> weights = statistics(w, Granularity::channel(1), host);
   Layer layer(x, w, options, host);
@@ -91,12 +105,10 @@ Equalization find_equalization(ConstTensorView x, ConstTensorView w,
       layer.evaluate(0.0, std::vector<double>(activations.size(), 1.0)).output_error;
   Equalization best;
   bool any = false;
-  std::vector<double> alphas = options.alphas.empty() ? default_alphas() : options.alphas;
-  std::ranges::sort(alphas);
   for (const double alpha : alphas) {
     Equalization candidate =
         layer.evaluate(alpha, equalization_factors(activations, weights, alpha));
-    if (any && candidate.output_error >= best.output_error) continue;
+    if (any && !calibration::is_less_error(candidate.output_error, best.output_error)) continue;
     any = true;
     best = std::move(candidate);
   }

@@ -67,6 +67,27 @@ void check_matrix(std::string_view name, ConstTensorView view) {
   throw_invalid(std::string(name) + ".shape()", text(view.shape()), "of rank 2");
 }
 
+namespace {
+
+void check_shape(std::string_view name, ConstTensorView view, const Shape& expected,
+                 std::string_view whose) {
+  check_matrix(name, view);
+  if (view.shape() == expected) return;
+  throw_invalid(std::string(name) + ".shape()", text(view.shape()),
+                text(expected) + ", " + std::string(whose));
+}
+
+}  // namespace
+
+void check_compared_products(ConstTensorView x, ConstTensorView w, ConstTensorView xq,
+                             ConstTensorView wq) {
+  check_matrix("x", x);
+  check_matrix("w", w);
+  check_shape("xq", xq, x.shape(), "as x");
+  check_shape("wq", wq, w.shape(), "as w");
+  check_shape("w", w, {w.shape()[0], x.shape()[1]}, "as many inputs as x");
+}
+
 void check_alike(std::string_view name, ConstTensorView view, std::string_view other_name,
                  ConstTensorView other) {
   const std::string of_other = " of " + std::string(other_name);

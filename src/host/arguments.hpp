@@ -39,6 +39,10 @@ void check_view(std::string_view name, ConstTensorView view);
 /// A view of rank 2.
 void check_matrix(std::string_view name, ConstTensorView view);
 
+/// Products x w^T and xq wq^T of the same shapes.
+void check_compared_products(ConstTensorView x, ConstTensorView w, ConstTensorView xq,
+                             ConstTensorView wq);
+
 /// A view that must be like another one.
 void check_alike(std::string_view name, ConstTensorView view, std::string_view other_name,
                  ConstTensorView other);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "cuqat/scalar/equalization_factor.hpp"
 #include "cuqat/scalar/half.hpp"
@@ -30,14 +31,6 @@ void scale_channels(ConstTensorView x, int axis, std::span<const double> factors
   }
   const detail::ScaledArguments arguments(x, params, options);
   options.backend.operations().scale_elements(arguments.tensor(), x.data(), y.data(), divides);
-}
-
-void check_shape(std::string_view name, ConstTensorView view, const Shape& expected,
-                 std::string_view whose) {
-  detail::check_matrix(name, view);
-  if (view.shape() == expected) return;
-  detail::throw_invalid(std::string(name) + ".shape()", detail::text(view.shape()),
-                        detail::text(expected) + ", " + std::string(whose));
 }
 
 double number(ConstTensorView x, std::int64_t i) {
@@ -108,11 +101,7 @@ void multiply_channels(ConstTensorView x, int axis, std::span<const double> fact
 
 double output_error(ConstTensorView x, ConstTensorView w, ConstTensorView xq, ConstTensorView wq,
                     const HostOptions& options) {
-  detail::check_matrix("x", x);
-  detail::check_matrix("w", w);
-  check_shape("xq", xq, x.shape(), "as x");
-  check_shape("wq", wq, w.shape(), "as w");
-  check_shape("w", w, {w.shape()[0], x.shape()[1]}, "as many inputs as x");
+  detail::check_compared_products(x, w, xq, wq);
   const std::vector<double> left = numbers(x);
   const std::vector<double> left_quantized = numbers(xq);
   const std::vector<double> right = transposed_numbers(w);
@@ -123,7 +112,8 @@ double output_error(ConstTensorView x, ConstTensorView w, ConstTensorView xq, Co
       {left.data(), left_quantized.data(), right.data(), right_quantized.data(), x.shape()[0],
        x.shape()[1], w.shape()[0], num_threads(options)},
       &error, &signal);
-  return error == 0.0 ? 0.0 : error / signal;
+  const double relative = error == 0.0 ? 0.0 : error / signal;
+  return std::isnan(relative) ? std::numeric_limits<double>::quiet_NaN() : relative;
 }
 
 }  // namespace cuqat

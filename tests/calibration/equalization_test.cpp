@@ -147,6 +147,19 @@ TEST(OutputError, IsTheSameOnEveryBackendAndTheDefinitions) {
   }
 }
 
+TEST(OutputError, IsThePositiveQuietNanWhereSomethingIsNotFinite) {
+  for (const double value :
+       {std::nan(""), -std::nan(""), std::numeric_limits<double>::infinity()}) {
+    std::vector<double> x(12, 1.0);
+    x[5] = value;
+    const ConstTensorView view(x.data(), Shape{3, 4});
+    const std::vector<double> zeros(12);
+    const double found = output_error(view, view, {zeros.data(), Shape{3, 4}}, view);
+    EXPECT_TRUE(std::isnan(found));
+    EXPECT_FALSE(std::signbit(found));
+  }
+}
+
 TEST(OutputError, RefusesShapesThatDoNotFit) {
   const std::vector<float> data(12, 1.0f);
   const auto view = [&](const Shape& shape) { return ConstTensorView(data.data(), shape); };
@@ -199,6 +212,17 @@ TEST(FindEqualization, TriesTheStrengthsThatAreAsked) {
         static_cast<void>(find_equalization(x_view, {wide.data(), Shape{4, 8}}));
       },
       {"w.dtype() is F64"});
+}
+
+/// With an infinity in x no strength has an error: none is better than the least.
+TEST(FindEqualization, TakesTheLeastStrengthWhereAllErrorsAreNan) {
+  std::vector<float> x = spread(20, 8, 7);
+  x[9] = std::numeric_limits<float>::infinity();
+  const std::vector<float> w = normal(4 * 8, 8);
+  const Equalization found = find_equalization({x.data(), Shape{20, 8}}, {w.data(), Shape{4, 8}},
+                                               {.alphas = {0.9, 0.3, 0.6}});
+  EXPECT_TRUE(std::isnan(found.output_error));
+  EXPECT_EQ(found.alpha, 0.3);
 }
 
 /// The layer whose activations have the largest outliers: no method without equalization comes
