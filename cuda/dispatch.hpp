@@ -38,6 +38,16 @@ void with_type(DType dtype, const Body& body) {
   }
 }
 
+/// body(TypeTag<float or double>).
+template <typename Body>
+void with_compute_type(DType compute, const Body& body) {
+  if (compute == DType::kF64) {
+    body(TypeTag<double>{});
+  } else {
+    body(TypeTag<float>{});
+  }
+}
+
 /// body(TypeTag<an unsigned integer of the dtype's size>).
 template <typename Body>
 void with_bits(DType dtype, const Body& body) {

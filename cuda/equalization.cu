@@ -22,12 +22,15 @@ void launch_scale_elements(const DeviceScaledTensor& tensor, const void* x, void
   });
 }
 
-void launch_equalization_factors(std::int64_t n, const Statistics* activations,
-                                 const Statistics* weights, double alpha, float* factors,
+void launch_equalization_factors(DType compute, std::int64_t n, const Statistics* activations,
+                                 const Statistics* weights, double alpha, void* factors,
                                  const LaunchTarget& target) {
   if (n == 0) return;
-  launch_streaming(n, 1, 0, target, &equalization_factors_kernel, n, activations, weights, alpha,
-                   factors);
+  with_compute_type(compute, [&](auto type) {
+    using C = typename decltype(type)::Type;
+    launch_streaming(n, 1, 0, target, &equalization_factors_kernel<C>, n, activations, weights,
+                     alpha, static_cast<C*>(factors));
+  });
 }
 
 }  // namespace cuqat::gpu

@@ -38,11 +38,11 @@ __global__ void scale_elements_kernel(PackLayout layout, ScaleMap map, const voi
 }
 
 /// A thread for each channel.
+template <typename C>
 __global__ void equalization_factors_kernel(std::int64_t n, const Statistics* activations,
-                                            const Statistics* weights, double alpha,
-                                            float* factors) {
+                                            const Statistics* weights, double alpha, C* factors) {
   for_each_index(n, [&](std::int64_t i) {
-    factors[i] = scalar::equalization_factor(activations[i].amax(), weights[i].amax(), alpha);
+    factors[i] = C{scalar::equalization_factor(activations[i].amax(), weights[i].amax(), alpha)};
   });
 }
 

@@ -142,9 +142,40 @@ void launch_scale_elements(const DeviceScaledTensor& tensor, const void* x, void
 void launch_add_bias(DType dtype, std::int64_t rows, std::int64_t columns, const void* bias,
                      const void* sums, void* y, std::int64_t y_stride, const LaunchTarget& target);
 
-void launch_equalization_factors(std::int64_t n, const Statistics* activations,
-                                 const Statistics* weights, double alpha, float* factors,
+/// Factors of the compute type.
+void launch_equalization_factors(DType compute, std::int64_t n, const Statistics* activations,
+                                 const Statistics* weights, double alpha, void* factors,
                                  const LaunchTarget& target);
+
+/// A matrix at any address, row by row.
+struct NumberMatrix {
+  const void* data;
+  DType dtype;
+  std::int64_t rows;
+  std::int64_t columns;
+};
+/// y = x w^T in f64, [x.rows, w.rows], each sum in the order of the columns.
+void launch_f64_product(const NumberMatrix& x, const NumberMatrix& w, double* y,
+                        const LaunchTarget& target);
+
+/// Products x w^T and xq wq^T.
+struct ComparedProducts {
+  NumberMatrix x;
+  NumberMatrix w;
+  NumberMatrix xq;
+  NumberMatrix wq;
+  const double* exact;  ///< x w^T where it is known; null: it is made.
+};
+/// Sums of squares: of the differences, and of x w^T.
+struct SquareSums {
+  double error;
+  double signal;
+};
+/// Scratch memory where so many rows are compared at once, at least one.
+std::size_t output_error_scratch_bytes(std::int64_t outputs, std::int64_t rows_at_once);
+/// Uses as much of the scratch memory as it can, which is at least that of one row.
+void launch_output_error(const ComparedProducts& products, double* result, void* scratch,
+                         std::size_t scratch_bytes, const LaunchTarget& target);
 
 void launch_statistics(DType dtype, std::int64_t count, const void* x, Statistics* result,
                        const LaunchTarget& target);

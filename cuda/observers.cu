@@ -5,19 +5,6 @@
 #include "launchers.hpp"
 
 namespace cuqat::gpu {
-namespace {
-
-/// body(TypeTag<float or double>).
-template <typename Body>
-void with_compute_type(DType compute, const Body& body) {
-  if (compute == DType::kF64) {
-    body(TypeTag<double>{});
-  } else {
-    body(TypeTag<float>{});
-  }
-}
-
-}  // namespace
 
 void launch_minmax_scales(DType compute, std::int64_t n, const Statistics* batch,
                           const RangeRule& rule, const ScaleOutput& scales,

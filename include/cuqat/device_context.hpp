@@ -21,9 +21,10 @@ class DeviceContext {
  public:
   struct Options {
     /// Scratch memory, allocated once, for learned_scale_backward, dynamic quantization of tensors
-    /// and channels, percentiles, calibrate_scales and products: learned_scale_workspace_bytes,
-    /// dynamic_workspace_bytes, percentile_workspace_bytes, sorted_percentile_workspace_bytes,
-    /// calibration_workspace_bytes and product_workspace_bytes say how much they take.
+    /// and channels, percentiles, calibrate_scales, products and output_error:
+    /// learned_scale_workspace_bytes, dynamic_workspace_bytes, percentile_workspace_bytes,
+    /// sorted_percentile_workspace_bytes, calibration_workspace_bytes, product_workspace_bytes and
+    /// output_error_workspace_bytes say how much they take.
     /// Functions that need more throw instead of allocating. What a grid of blocks needs to reduce
     /// is allocated besides (59 KB for 132 multiprocessors).
     std::size_t workspace_bytes = std::size_t{8} << 20;

@@ -1,6 +1,9 @@
 // Channel equalization of tensors in device memory; equalization.hpp says what it is for.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+
 #include "cuqat/device_context.hpp"
 #include "cuqat/equalization.hpp"
 #include "cuqat/statistics.hpp"
@@ -35,5 +38,28 @@ void divide_channels(ConstDeviceTensorView x, int axis, ConstDeviceTensorView fa
                      DeviceTensorView y, const DeviceContext& context, StreamRef stream);
 void multiply_channels(ConstDeviceTensorView x, int axis, ConstDeviceTensorView factors,
                        DeviceTensorView y, const DeviceContext& context, StreamRef stream);
+
+/// Relative squared error of a quantized linear layer, left in device memory.
+/// Shape:  x and xq [rows, inputs], w and wq [outputs, inputs], of any dtypes; result one entry,
+///         8-byte aligned.
+/// Values: as the host function.
+/// Order:  on the stream; it does not wait or allocate and uses the context's scratch memory, of
+///         which output_error_workspace_bytes says how much. Both products are made in f64 by
+///         a kernel of cuqat's own, as cuBLASLt promises no order of its sums: rows * inputs *
+///         outputs steps each, whose rate is that of f64 arithmetic.
+/// Agrees: bit for bit with every backend.
+/// @throws InvalidArgument for shapes that do not fit together, another number of results, a
+///         pointer that the device cannot use, a result that is not aligned or in memory that is
+///         read, too little scratch memory; CudaError where a launch fails.
+void output_error(ConstDeviceTensorView x, ConstDeviceTensorView w, ConstDeviceTensorView xq,
+                  ConstDeviceTensorView wq, DeviceSpan<double> result, const DeviceContext& context,
+                  StreamRef stream);
+
+/// Scratch memory of the context that output_error takes to compare `rows_at_once` rows at once, at
+/// least one: 256 bytes, and for each row 16 and 16 for each output. Where there is memory for 64
+/// rows it takes a multiple of that many at once. A block makes 64 rows of 128 outputs: an H100,
+/// which holds 264 blocks, is busy where rows_at_once / 64 * outputs / 128 is as much.
+/// @throws InvalidArgument for fewer than 0 outputs or one row, or more bytes than there can be.
+std::size_t output_error_workspace_bytes(std::int64_t outputs, std::int64_t rows_at_once);
 
 }  // namespace cuqat

@@ -189,6 +189,11 @@ void sorted_percentile_ranges(ConstDeviceTensorView, const Granularity&, OrderBy
   unavailable();
 }
 
+void output_error(ConstDeviceTensorView, ConstDeviceTensorView, ConstDeviceTensorView,
+                  ConstDeviceTensorView, DeviceSpan<double>, const DeviceContext&, StreamRef) {
+  unavailable();
+}
+std::size_t output_error_workspace_bytes(std::int64_t, std::int64_t) { unavailable(); }
 void equalization_factors(DeviceSpan<const Statistics>, DeviceSpan<const Statistics>, double,
                           DeviceTensorView, const DeviceContext&, StreamRef) {
   unavailable();

@@ -285,6 +285,12 @@ std::vector<Function> device_functions(const DeviceContext& context, StreamRef s
        [&context, stream](const Values& v) {
          multiply_channels(v.f32(0), 0, v.f32(1), v.f32(2), context, stream);
        }},
+      {"output_error",
+       {input("x"), input("w"), input("xq"), input("wq"), output("result", 1, 8)},
+       [&context, stream](const Values& v) {
+         output_error(v.rows_of_25(0, 40), v.rows_of_25(1, 40), v.rows_of_25(2, 40),
+                      v.rows_of_25(3, 40), v.span<double>(4), context, stream);
+       }},
       {"observe",
        {sizing("batch")},
        [&context, stream, &collector](const Values& v) {

@@ -65,6 +65,7 @@ check_rounding() {
   expect_that_it refuses "$steps" -ftz=true
   expect_that_it refuses "$steps" -prec-div=false
   expect_that_it refuses '*x = __fmaf_rn(*x, *y, *x)' -ftz=false
+  expect_that_it refuses '*x = static_cast<float>(__fma_rn(*x, *y, *x))' -ftz=false
   fmad=true
   expect_that_it refuses "$steps" -ftz=false
   expect_that_it refuses '*x = *x * *y' -ftz=false

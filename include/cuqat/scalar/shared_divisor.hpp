@@ -14,6 +14,13 @@ CUQAT_HD float fused_multiply_add(float a, float b, float c) {
   return __builtin_fmaf(a, b, c);
 #endif
 }
+CUQAT_HD double fused_multiply_add(double a, double b, double c) {
+#if defined(__CUDA_ARCH__)
+  return ::__fma_rn(a, b, c);
+#else
+  return __builtin_fma(a, b, c);
+#endif
+}
 
 /// Quotients with the bits of x / divisor, but for those that round to 0 in every quantizer.
 ///
