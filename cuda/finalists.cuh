@@ -174,6 +174,7 @@ __global__ void choose_finalist_kernel(CalibrationMemory memory, RangeRule rule,
     }
   }
   store_scale(output, first_scale + blockIdx.y, detail::scale_of<C>(best, rule));
+  store_range(output, first_scale + blockIdx.y, best);
 }
 
 }  // namespace cuqat::gpu

@@ -43,6 +43,9 @@ struct RangeRule {
 struct ScaleOutput {
   void* scale;               ///< f64 for f64 tensors, else f32.
   std::int32_t* zero_point;  ///< Null: not wanted.
+  /// Null: not wanted. Otherwise the ranges that the scales are made of, as found: of observers and
+  /// calibrations.
+  Range* range = nullptr;
 };
 
 /// A tensor whose groups get the scales of their own ranges.

@@ -26,6 +26,7 @@ __device__ inline void write_scale(double low, double high, const RangeRule& rul
   const C largest = static_cast<C>(high > kMax ? kMax : high);
   store_scale(output, index,
               scalar::range_to_scale(least, largest, rule.quantizer, rule.symmetric));
+  store_range(output, index, {low, high});
 }
 
 template <typename C>

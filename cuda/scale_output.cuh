@@ -17,4 +17,9 @@ __device__ inline void store_scale(const ScaleOutput& output, std::int64_t index
   if (output.zero_point != nullptr) output.zero_point[index] = chosen.zero_point;
 }
 
+__device__ inline void store_range(const ScaleOutput& output, std::int64_t index,
+                                   const Range& chosen) {
+  if (output.range != nullptr) output.range[index] = chosen;
+}
+
 }  // namespace cuqat::gpu

@@ -62,4 +62,21 @@ void output_error(ConstDeviceTensorView x, ConstDeviceTensorView w, ConstDeviceT
 /// @throws InvalidArgument for fewer than 0 outputs or one row, or more bytes than there can be.
 std::size_t output_error_workspace_bytes(std::int64_t outputs, std::int64_t rows_at_once);
 
+/// The strength of least output error, found on the device; only the errors and what the best
+/// strength gives come to the host.
+/// Shape:  as the host function.
+/// Values: as the host function.
+/// Order:  waits for the stream: once for the errors of all strengths and once for the answer. It
+///         allocates device memory: a copy of x and of w, 8 bytes for each output of each row (x
+///         w^T, which is multiplied once for all strengths), what calibrate_scales takes for each
+///         of x and w (the larger), up to 64 MB for the products of a strength, and 200 bytes an
+///         input or output; and pinned host memory for the answer.
+/// Agrees: bit for bit with the host, in all that it returns.
+/// @throws InvalidArgument as the host function, for a method other than kMinMax for f64, the
+///         entropy dialect kOriginal (the host answers them), a pointer that the device cannot use;
+///         CudaError.
+Equalization find_equalization(ConstDeviceTensorView x, ConstDeviceTensorView w,
+                               const EqualizationOptions& options, const DeviceContext& context,
+                               StreamRef stream);
+
 }  // namespace cuqat

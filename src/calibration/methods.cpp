@@ -205,6 +205,12 @@ Quantizer quantizer_of(const CalibrationOptions& options) noexcept {
   return quantizer;
 }
 
+Range widened(const Range& chosen, bool symmetric) noexcept {
+  if (!symmetric) return {std::min(chosen.low, 0.0), std::max(chosen.high, 0.0)};
+  const double amax = std::max(std::abs(chosen.low), std::abs(chosen.high));
+  return {0.0 - amax, amax};
+}
+
 void check(const CalibrationOptions& options) {
   detail::check_enumerator("method", options.method, CalibMethod::kSqnr);
   detail::check_enumerator("format", options.format, Format::kE5M2);
@@ -235,12 +241,7 @@ ScaleAnswer answer(const Source& source, SearchTables& tables, const Calibration
   if (source.statistics().finite() == 0) return result;
   result.amax = source.statistics().amax();
   const Range chosen = result.amax == 0.0 ? Range{} : method_range(source, tables, options);
-  if (options.symmetric) {
-    const double amax = std::max(std::abs(chosen.low), std::abs(chosen.high));
-    result.range = {0.0 - amax, amax};
-  } else {
-    result.range = {std::min(chosen.low, 0.0), std::max(chosen.high, 0.0)};
-  }
+  result.range = widened(chosen, options.symmetric);
   const Quantizer quantizer = quantizer_of(options);
   result.params = range_to_scale(result.range, quantizer, options.symmetric, source.dtype());
   result.error = source.error(quantizer, result.params);

@@ -24,6 +24,9 @@ Quantizer quantizer_of(const CalibrationOptions& options) noexcept;
 /// @throws InvalidArgument for options that do not fit together.
 void check(const CalibrationOptions& options);
 
+/// The range that a scale is made of, where this one was chosen: about 0, or with it.
+Range widened(const Range& chosen, bool symmetric) noexcept;
+
 /// One answer for each method.
 std::vector<ScaleAnswer> answer(const Source& source, std::span<const CalibrationOptions> methods);
 

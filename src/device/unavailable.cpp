@@ -194,6 +194,10 @@ void output_error(ConstDeviceTensorView, ConstDeviceTensorView, ConstDeviceTenso
   unavailable();
 }
 std::size_t output_error_workspace_bytes(std::int64_t, std::int64_t) { unavailable(); }
+Equalization find_equalization(ConstDeviceTensorView, ConstDeviceTensorView,
+                               const EqualizationOptions&, const DeviceContext&, StreamRef) {
+  unavailable();
+}
 void equalization_factors(DeviceSpan<const Statistics>, DeviceSpan<const Statistics>, double,
                           DeviceTensorView, const DeviceContext&, StreamRef) {
   unavailable();

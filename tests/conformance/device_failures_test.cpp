@@ -13,6 +13,7 @@
 #include "conformance/second_device.hpp"
 #include "cuqat/device_calibration.hpp"
 #include "cuqat/device_dynamic_quant.hpp"
+#include "cuqat/device_equalization.hpp"
 #include "cuqat/device_fake_quant_batch.hpp"
 #include "cuqat/device_observers.hpp"
 #include "cuqat/device_percentile.hpp"
@@ -140,6 +141,13 @@ TEST_F(DeviceFailures, EveryCallOfManyOperationsMayFail) {
       [&] {
         calibrate_scales(x(), {}, {.method = CalibMethod::kMse}, scales, context(), stream());
       },
+      [&] {
+        const ConstDeviceTensorView w(y_, DType::kF32, Shape{2, 40});
+        static_cast<void>(
+            find_equalization({x_, DType::kF32, Shape{3, 40}}, w,
+                              {.weight = {.method = CalibMethod::kPercentile}, .alphas = {0.5}},
+                              context(), stream()));
+      },
       [&] { static_cast<void>(calibrate_layer(few, {}, context(), stream())); },
       [&] {
         static_cast<void>(
@@ -165,6 +173,18 @@ TEST_F(DeviceFailures, EveryCallOfManyOperationsMayFail) {
   }
   EXPECT_EQ(cudaStreamSynchronize(device_under_test().stream), cudaSuccess);
   EXPECT_EQ(simt::fault(), "");
+}
+
+/// Once for its memory, once for the errors and once for the answer, however many strengths.
+TEST_F(DeviceFailures, TheSearchForAnEqualizationWaitsThreeTimes) {
+  const ConstDeviceTensorView matrix(x_, DType::kF32, Shape{25, 40});
+  for (const EqualizationOptions& options :
+       {EqualizationOptions{}, EqualizationOptions{.alphas = {0.5}}}) {
+    simt::reset_counters();
+    static_cast<void>(find_equalization(matrix, matrix, options, context(), stream()));
+    EXPECT_EQ(simt::counters().waits, 3);
+    EXPECT_EQ(simt::counters().copies, 2);
+  }
 }
 
 TEST_F(DeviceFailures, AContextThatCannotBeMadeLeavesNothing) {
@@ -288,6 +308,10 @@ TEST_F(DeviceFailures, AContextIsOfOneDevice) {
         calibrate_scales(x(), {}, {.method = CalibMethod::kMse}, scales, context(), stream());
       },
       [&] { range_scales(ranges.span<const Range>(), {}, true, scales, context(), stream()); },
+      [&] {
+        const ConstDeviceTensorView matrix(x_, DType::kF32, Shape{25, 40});
+        static_cast<void>(find_equalization(matrix, matrix, {}, context(), stream()));
+      },
       [&] { collector.compute({}, scales, context(), stream()); },
       [&] { static_cast<void>(collector.to_host(context(), stream())); }};
   {

@@ -25,6 +25,7 @@ ALLOWED = {
     "src/device": ["device/", "host/arguments.hpp", "host/enumerators.hpp",
                    "host/parameters_version.hpp",
                    "host/gemm_arguments.hpp", "host/layer_arguments.hpp", "host/layer_parts.hpp",
+                   "calibration/equalization.hpp",
                    "calibration/methods.hpp", "calibration/source.hpp", "cuqat/", "launchers.hpp",
                    "products.hpp", "check.hpp"],
     # Siblings by their bare names.

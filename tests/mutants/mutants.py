@@ -48,6 +48,12 @@ MUTANTS = [
     Mutant("no barrier between the groups of a block", "cuda/dynamic_quantize.cuh",
            "  __syncthreads();  // what the group before left there has been read\n", "",
            "All/DeviceDynamic.*/int8_*"),
+    Mutant("no barrier before the next inputs of a product", "cuda/output_error.cuh",
+           "      __syncthreads();  // the inputs before have been multiplied\n", "",
+           "DeviceOutputError.HasTheSameBitsInEveryOrder"),
+    Mutant("no barrier before the next squares of a row", "cuda/output_error.cuh",
+           "    __syncthreads();  // those before have been added\n", "",
+           "DeviceOutputError.HasTheHostsBitsOfLongRowsAndManyRows"),
     Mutant("no barrier between the steps of a fold", "cuda/learned_scale.cuh",
            "shared.sums[phase + half][column]);\n    __syncthreads();\n",
            "shared.sums[phase + half][column]);\n", "EveryDType/DeviceReduction.OfStrips*"),
@@ -290,6 +296,14 @@ MUTANTS = [
     Mutant("the host's codes in replays that train", "src/device/layer.cpp",
            "if (pass == Pass::kTraining) are_codes_given = false;", "static_cast<void>(pass);",
            "DeviceLayerOfAHost.Quantizes*"),
+    Mutant("products of f64 fused", "cuda/output_error.cu",
+           "products_are_exact = x.dtype != DType::kF64 && w.dtype != DType::kF64;",
+           "products_are_exact = x.columns > 0;", "DeviceOutputError.RoundsTheProductsOfF64"),
+    Mutant("the squares of the rows before forgotten", "cuda/output_error.cu", "first == 0,", "true,",
+           "DeviceOutputError.DoesNotDependOnTheScratchMemory"),
+    Mutant("the ranges of all scales in one place", "cuda/finalists.cuh",
+           "store_range(output, first_scale + blockIdx.y, best)",
+           "store_range(output, first_scale, best)", "DeviceFindEqualization.*MethodAndFormat"),
 ]
 
 # What the tests are built from.
