@@ -17,8 +17,9 @@
 // Bound by f64 arithmetic: rows * inputs * outputs steps, of which an H100 SXM or an H200 does
 // 17 * 10^12 a second by NVIDIA's figures (34 TFLOP/s): 4 ms for 4096 of each, twice that for f64
 // data. GPUs that are not made for f64 have a 64th of their f32 rate. Bytes moved a step:
-// sizeof(T) (1 / 64 + 1 / 128), most of them from the L2 cache, and 8 an output; what compares two
-// products reads 16 an output.
+// sizeof(T) (1 / 64 + 1 / 128), most of them from the L2 cache, and 8 an output. What compares two
+// products reads 16 an output; the squares of a row are added by one thread, as their order asks,
+// which takes the latency of an addition for each: rows go side by side.
 #pragma once
 
 #include <cuda_runtime.h>
