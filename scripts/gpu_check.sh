@@ -85,7 +85,7 @@ if [ -n "$build_only" ]; then
   ldd "$folder/bin/gpu_bench" | awk '/lib(gomp|benchmark)\.so/ { print $3 }' |
     while read -r library; do cp -L "$library" "$folder/lib/"; done
   cp "$build/commit" "$build/architectures" "$build/suites" scripts/gpu_run.py \
-    bench/peers/gpu_*.py "$folder"
+    bench/peers/gpu_*.py tests/data/seed_reference.safetensors "$folder"
   size=$(du -sk "$folder" | cut -f 1)
   echo "$folder: $size KiB, commit $(cat "$folder/commit")"
   if [ "$size" -gt 61440 ]; then

@@ -49,6 +49,9 @@ def environment(variables: dict[str, str]) -> dict[str, str]:
 class Runner:
     def __init__(self, folder: pathlib.Path, scratch: pathlib.Path, quick: bool, time_limit: float):
         self.bin = folder / "bin"
+        # Of a folder that was copied: what tests would look for in the tree.
+        golden = folder / "seed_reference.safetensors"
+        self.data = {"CUQAT_SEED_GOLDEN": str(golden.resolve())} if golden.exists() else {}
         self.scratch = scratch
         self.quick = quick
         self.time_limit = time_limit
@@ -60,7 +63,7 @@ class Runner:
         variables = sample(self.quick, sanitized)
         print("\n==", *(f"{k}={v}" for k, v in variables.items()), *command, flush=True)
         begin = time.monotonic()
-        process = subprocess.Popen(command, env=environment(variables), text=True,
+        process = subprocess.Popen(command, env=environment(self.data | variables), text=True,
                                    errors="replace", stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, start_new_session=True)
         killer = threading.Timer(self.time_limit, os.killpg, (process.pid, signal.SIGKILL))
