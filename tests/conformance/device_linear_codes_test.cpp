@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,10 @@ Codes device_codes(const Layer& layer, const QuantParams& y_params, const Where&
 struct OutputQuantizer {
   const char* name;
   QuantParams params;
+
+  friend std::ostream& operator<<(std::ostream& out, const OutputQuantizer& quantizer) {
+    return out << quantizer.name;
+  }
 };
 
 class DeviceLinearCodes : public testing::TestWithParam<OutputQuantizer> {
