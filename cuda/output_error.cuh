@@ -43,8 +43,8 @@ inline constexpr int kProductDepth = 16;
 inline constexpr int kRowsOfWarp = kProductRows / (kBlockThreads / kWarpThreads);
 inline constexpr int kOutputsOfLane = kProductOutputs / kWarpThreads;
 
-/// Some inputs of a tile's rows and outputs, input by input. A number more keeps a warp's writes in
-/// different banks; of x two, for reads of two at once.
+/// Some inputs of a tile's rows and outputs, input by input. A number more keeps a warp's writes of
+/// w in different banks; of x two, for reads of two at once: of its writes two share a bank.
 struct ProductStorage {
   alignas(16) double x[kProductDepth][kProductRows + 2];
   double w[kProductDepth][kProductOutputs + 1];

@@ -25,11 +25,12 @@ DeviceTensorView matrix(const DeviceBuffer& buffer, std::int64_t rows, std::int6
   return {buffer.as(), dtype, Shape{rows, columns}};
 }
 
-/// y = x w^T + b, dx = dy w, dw = dy^T x and db, of bf16.
+/// y = x w^T + b, dx = dy w, dw = dy^T x and db, of bf16. The bias is added to sums of f32.
 class PlainStep : public Operation {
  public:
   explicit PlainStep(const GemmShape& shape)
       : shape_(shape),
+        context_({.workspace_bytes = product_workspace_bytes(shape)}),
         x_(step_x(shape).on_device(step_x(shape).numbers())),
         dy_(step_dy(shape).on_device(step_dy(shape).numbers())),
         w_(w_of(shape).on_device(w_of(shape).numbers())),

@@ -69,8 +69,9 @@ std::size_t output_error_workspace_bytes(std::int64_t outputs, std::int64_t rows
 /// Order:  waits for the stream: once for the errors of all strengths and once for the answer. It
 ///         allocates device memory: a copy of x and of w, 8 bytes for each output of each row (x
 ///         w^T, which is multiplied once for all strengths), what calibrate_scales takes for each
-///         of x and w (the larger), up to 64 MB for the products of a strength, and 200 bytes an
-///         input or output; and pinned host memory for the answer.
+///         of x and w (the larger), up to 64 MB, or 1 KiB an output if that is more, for the
+///         products of a strength, and 200 bytes an input or output; and pinned host memory for
+///         the answer.
 /// Agrees: bit for bit with the host, in all that it returns.
 /// @throws InvalidArgument as the host function, for a method other than kMinMax for f64, the
 ///         entropy dialect kOriginal (the host answers them), a pointer that the device cannot use;

@@ -27,10 +27,11 @@
 namespace cuqat {
 
 /// Bytes of scratch memory with which int8_gemm, int8_linear and fp8_linear make a product of this
-/// shape in one piece, wherever its operands lie; linear takes less. With less they make it in
-/// pieces, which DeviceContext::workspace_bytes() bounds. What the smallest takes is the least:
-/// where operands are copied 48 bytes for each of up to 131 072 inputs (FP8: of k), which is less
-/// than a context has unless it is told otherwise, and some KiB; 64 where y is the product itself.
+/// shape in one piece, wherever its operands lie; linear takes less, where k is not 0. With less
+/// they make it in pieces, which DeviceContext::workspace_bytes() bounds. What the smallest takes
+/// is the least: where operands are copied 48 bytes for each of up to 131 072 inputs (FP8: of k),
+/// which is less than a context has unless it is told otherwise, and some KiB; 64 where y is the
+/// product itself.
 /// @throws InvalidArgument as int8_gemm for a shape; BackendUnavailable in a build without CUDA.
 std::size_t product_workspace_bytes(const GemmShape& shape);
 

@@ -66,7 +66,9 @@ class DeviceQatLayer {
                  std::uint64_t seed, const DeviceContext& context);
   /// The host's layer with its weights, bias, scales, zero points and, where it has them, codes:
   /// passes then compute what the host's would. The codes hold until weights or scales change, and
-  /// until forward_train is captured, whose replays quantize. Allocates and waits as above.
+  /// until forward_train is captured, whose replays quantize. A graph of forward_infer captured
+  /// while they hold multiplies them at each replay: after a change it is to be captured again.
+  /// Allocates and waits as above.
   /// @throws as above.
   DeviceQatLayer(const QatLayer& host, const DeviceContext& context);
   /// The layer that QatLayer::of_quantized makes of the same arguments.
@@ -154,12 +156,13 @@ class DeviceQatLayer {
   /// Codes, scales, zero points and bias as work on the stream leaves them: for save_layers.
   /// Order:  waits for the stream; it uses the context's scratch memory.
   /// Agrees: bit for bit with QatLayer.
-  /// @throws InvalidArgument before calibration, for weights that are not finite, for a context of
-  ///         another device; CudaError.
+  /// @throws InvalidArgument before calibration, for weights that are not finite, scales and zero
+  ///         points that set_* refuse, a context of another device; CudaError.
   [[nodiscard]] QuantizedLayer quantized(const DeviceContext& context, StreamRef stream);
 
   /// A layer of the host with the same parameters. Waits for the stream.
-  /// @throws InvalidArgument for a context of another device; CudaError.
+  /// @throws InvalidArgument for scales and zero points that set_* refuse, a context of another
+  ///         device; CudaError.
   [[nodiscard]] QatLayer to_host(const DeviceContext& context, StreamRef stream) const;
 
  private:

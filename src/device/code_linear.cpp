@@ -102,22 +102,16 @@ gpu::CodesOfOutputs check_output_params(const DeviceQuantParams& params,
   return codes;
 }
 
-void check_layer_bias(const GemmShape& shape, const ConstDeviceTensorView& bias, DType y_dtype,
-                      const DeviceContext& context) {
-  if (bias.count() == 0) return;
-  detail::check_compute_type("bias", bias.dtype(), y_dtype);
-  detail::check_size("bias", static_cast<std::size_t>(bias.count()),
-                     static_cast<std::size_t>(shape.n), "one for each output, or none");
-  detail::check_device_view("bias", bias, context);
-  detail::check_alignment("bias", bias.data(), dtype_bytes(bias.dtype()));
-}
-
 /// What both layers check.
 gpu::LinearLayer check_layer(const OperandArguments& x, const OperandArguments& w,
                              const GemmShape& shape, const ConstDeviceTensorView& bias,
                              const OutputArguments& outputs, bool is_fp8,
                              const DeviceContext& context) {
-  check_layer_bias(shape, bias, outputs.dtype, context);
+  detail::check_bias(as_plain(bias), shape.n, outputs.dtype, outputs.region);
+  if (bias.count() != 0) {
+    detail::check_device_view("bias", bias, context);
+    detail::check_alignment("bias", bias.data(), dtype_bytes(bias.dtype()));
+  }
   gpu::LinearLayer layer{};
   layer.x = check_operand(x, shape.k, outputs.dtype, is_fp8, context);
   layer.w = check_operand(w, shape.k, outputs.dtype, is_fp8, context);

@@ -78,7 +78,7 @@ std::size_t output_error_workspace_bytes(std::int64_t outputs, std::int64_t rows
   if (rows_at_once < 1) {
     detail::throw_invalid("rows_at_once", detail::text(rows_at_once), "at least 1");
   }
-  // One squared sum and two products, of 16 bytes together. What is past them has room too.
+  // 16 bytes a row, 16 an output of each and 256 in all: less than 64 for each.
   static_cast<void>(Shape{outputs, rows_at_once, 64});
   return gpu::output_error_scratch_bytes(outputs, rows_at_once);
 }

@@ -211,6 +211,17 @@ DeviceScales DeviceQatLayer::State::change_activation_scale() {
   return scales.activation.to_write();
 }
 
+detail::LayerScales::OnHost DeviceQatLayer::State::scales_on_host(StreamRef stream) const {
+  detail::LayerScales::OnHost result = scales.to_host(stream);
+  if (scales.activation.is_known()) {
+    detail::check_activation_params("activation_params", result.activation, config);
+  }
+  if (scales.weight.is_known() || has_codes) {
+    detail::check_weight_params("weight_params", result.weight, config, weight_shape());
+  }
+  return result;
+}
+
 QuantizedLayer DeviceQatLayer::quantized(const DeviceContext& context, StreamRef stream) {
   state_->check_context(context);
   state_->check_calibrated();
@@ -220,7 +231,7 @@ QuantizedLayer DeviceQatLayer::quantized(const DeviceContext& context, StreamRef
   detail::read_back(state_->codes().data(), std::as_writable_bytes(std::span(codes)), stream);
   std::vector<std::byte> numbers(bias().size_bytes());
   detail::read_back(bias().data(), numbers, stream);
-  detail::LayerScales::OnHost scales = state_->scales.to_host(stream);
+  detail::LayerScales::OnHost scales = state_->scales_on_host(stream);
   const DType dtype = state_->config.weight_dtype;
   return {detail::deployed_weights(std::move(codes), scales.weight, weight().shape(), dtype),
           detail::parameter_values(dtype, numbers), std::move(scales.activation)};
@@ -231,7 +242,7 @@ QatLayer DeviceQatLayer::to_host(const DeviceContext& context, StreamRef stream)
   QatLayer host(state_->weight_shape(), state_->config);
   read_back(weight(), host.change_weight(), stream);
   read_back(bias(), host.change_bias(), stream);
-  detail::LayerScales::OnHost scales = state_->scales.to_host(stream);
+  detail::LayerScales::OnHost scales = state_->scales_on_host(stream);
   if (state_->scales.activation.is_known()) host.activation_params_ = std::move(scales.activation);
   if (!state_->scales.weight.is_known()) return host;
   host.weight_params_ = std::move(scales.weight);

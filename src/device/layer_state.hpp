@@ -95,6 +95,11 @@ class LayerScales {
   };
   /// As work on the stream leaves them. Waits.
   [[nodiscard]] OnHost to_host(StreamRef stream) const;
+  /// All of it, as one array.
+  [[nodiscard]] ConstTensorView memory() const {
+    const auto count = static_cast<std::int64_t>(bytes() / sizeof(double));
+    return {memory_.data(), DType::kF64, Shape{count}};
+  }
 
  private:
   [[nodiscard]] std::size_t bytes() const noexcept { return weight.bytes() + activation.bytes(); }
@@ -148,7 +153,7 @@ struct DeviceQatLayer::State {
   }
 
   [[nodiscard]] detail::LayerMemory memory() const {
-    return {config, detail::as_plain(weight()), detail::as_plain(bias())};
+    return {config, detail::as_plain(weight()), detail::as_plain(bias()), scales.memory()};
   }
 
   /// A context of the layer's device, which is the current one.
@@ -159,6 +164,8 @@ struct DeviceQatLayer::State {
   void check_backward(const ConstDeviceTensorView& dy, const ConstDeviceTensorView& saved,
                       const DeviceQatGradients& gradients, const DeviceContext& context) const;
   void check_calibrated() const;
+  /// As work on the stream leaves them; what is known has been checked. Waits.
+  [[nodiscard]] detail::LayerScales::OnHost scales_on_host(StreamRef stream) const;
   /// The weights or their scales change.
   void change_weight_codes() noexcept;
   DeviceScales change_weight_scales();

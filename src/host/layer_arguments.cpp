@@ -179,8 +179,10 @@ void check_layer_input(std::string_view name, ConstTensorView x, const LayerMemo
 void check_forward(ConstTensorView x, ConstTensorView y, const LayerMemory& layer) {
   check_layer_input("x", x, layer);
   check_like("y", y, x.dtype(), Shape{x.shape()[0], layer.weight.shape()[0]});
-  check_apart({{"y", y}},
-              {{"x", x}, {"the layer's weights", layer.weight}, {"the layer's bias", layer.bias}});
+  check_apart({{"y", y}}, {{"x", x},
+                           {"the layer's weights", layer.weight},
+                           {"the layer's bias", layer.bias},
+                           {"the layer's scales", layer.scales}});
 }
 
 void check_saved(std::uint64_t version_of_saved, std::uint64_t version) {
@@ -216,6 +218,7 @@ void check_backward(ConstTensorView dy, ConstTensorView saved, const LayerGradie
               {{"dy", dy},
                {"the layer's weights", layer.weight},
                {"the layer's bias", layer.bias},
+               {"the layer's scales", layer.scales},
                {"saved", saved}});
 }
 

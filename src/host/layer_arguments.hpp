@@ -42,6 +42,7 @@ struct LayerMemory {
   const QatLayerConfig& config;
   ConstTensorView weight;  ///< [out_features, in_features].
   ConstTensorView bias;
+  ConstTensorView scales{};  ///< And zero points, where the caller can reach them.
 };
 
 /// [rows, in_features] of a dtype that goes with the weights'.

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -178,6 +177,14 @@ TEST_F(DeviceFindEqualization, HasTheHostsBitsOfALargeTensor) {
   for (const CalibMethod method : {CalibMethod::kMse, CalibMethod::kPercentile}) {
     expect_the_hosts_answer(layer, {.activation = {.method = method}, .alphas = {0.5}});
   }
+}
+
+/// More than are searched in a launch.
+TEST_F(DeviceFindEqualization, HasTheHostsBitsOfMoreScalesThanAtOnce) {
+  if (kThreadSanitized) GTEST_SKIP() << "takes minutes under ThreadSanitizer";
+  set_device_order(0);
+  expect_the_hosts_answer(some_layer(DType::kF32, {4, 3, 131}),
+                          {.weight = {.method = CalibMethod::kMse}, .alphas = {0.5}});
 }
 
 /// All errors are NaN then: the least strength is taken.

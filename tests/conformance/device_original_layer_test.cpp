@@ -3,6 +3,7 @@
 // tests/layer/original_test.cpp says which deviations are by design.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <string_view>
 #include <vector>
 
 #include "conformance/device_layer_steps.hpp"
@@ -61,7 +62,18 @@ TEST_P(DeviceLayerExport, HasTheScalesOfWeightsThatChanged) {
   expect_invalid([&] { static_cast<void>(layer.quantized(context(), stream())); },
                  {"no scale of its activations"});
   layer.set_activation_params(steps_.host().activation_params(), context());
-  expect_same(layer.quantized(context(), stream()), host.quantized(by_reference()));
+  const QuantizedLayer before = layer.quantized(context(), stream());
+  expect_same(before, host.quantized(by_reference()));
+  const QatLayer other(LayerSteps::kIn, LayerSteps::kOut, config, 9);
+  const ConstTensorView weights = other.weight();
+  std::memcpy(host.change_weight().data(), weights.data(), weights.size_bytes());
+  ASSERT_EQ(cudaMemcpy(layer.change_weight().data(), weights.data(), weights.size_bytes(),
+                       cudaMemcpyHostToDevice),
+            cudaSuccess);
+  ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+  const QuantizedLayer after = layer.quantized(context(), stream());
+  expect_same(after, host.quantized(by_reference()));
+  EXPECT_NE(after.weight.codes, before.weight.codes);
 }
 
 TEST_P(DeviceLayerExport, MadeAgainInfersTheSameBits) {
@@ -206,6 +218,26 @@ TEST_F(DeviceLayerOfAHost, ExportsNoWeightsThatAreNotFinite) {
     expect_invalid([&] { static_cast<void>(layer.quantized(context(), stream())); },
                    {"the number of weights that are NaN or infinite is 1", "0"});
     static_cast<void>(step_on_device(steps, layer));
+  }
+}
+
+/// Scales that an optimizer left as no scale can be do not reach the host.
+TEST_F(DeviceLayerOfAHost, GivesNoScalesThatTheHostRefuses) {
+  LayerSteps steps(layer_kinds().front());
+  ASSERT_TRUE(steps.host().config().learn_weight_scale);
+  ASSERT_TRUE(steps.host().config().learn_activation_scale);
+  for (const float bad : {0.0f, -1.0f, std::numeric_limits<float>::quiet_NaN()}) {
+    for (const bool of_weight : {true, false}) {
+      DeviceQatLayer layer(steps.host(), context());
+      const DeviceTensorView scale =
+          of_weight ? layer.change_weight_scale() : layer.change_activation_scale();
+      ASSERT_EQ(cudaMemcpy(scale.data(), &bad, sizeof(bad), cudaMemcpyHostToDevice), cudaSuccess);
+      ASSERT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+      const std::string_view name =
+          of_weight ? "weight_params.scale[0]" : "activation_params.scale[0]";
+      expect_invalid([&] { static_cast<void>(layer.quantized(context(), stream())); }, {name});
+      expect_invalid([&] { static_cast<void>(layer.to_host(context(), stream())); }, {name});
+    }
   }
 }
 

@@ -96,6 +96,12 @@ TEST_F(DeviceLayerScales, ZeroPointsThatALayerHasNotAreRefused) {
                  {"config.learn_activation_scale is false"});
 }
 
+/// Where a layer keeps the scales of its weights.
+DeviceTensorView scales_of(const DeviceQatLayer& layer) {
+  const ConstDeviceTensorView scale = layer.weight_params().scale;
+  return {const_cast<void*>(scale.data()), scale.dtype(), scale.shape()};
+}
+
 /// All arguments of backward are checked before it writes.
 TEST_F(DeviceLayerScales, GradientsOfScalesThatDoNotFitAreNamed) {
   const auto refuse = [&](std::size_t kind, const auto& spoil,
@@ -110,7 +116,7 @@ TEST_F(DeviceLayerScales, GradientsOfScalesThatDoNotFitAreNamed) {
     DeviceQatGradients gradients;
     gradients.dbias = {dbias.as<float>(), Shape{LayerSteps::kOut}};
     gradients.weight.dscale = {of_scales.as<float>(), Shape{LayerSteps::kOut}};
-    spoil(gradients, of_scales.as<float>());
+    spoil(gradients, of_scales.as<float>(), layer);
     expect_refused([&] { layer.backward(step.dy(), saved, gradients, context(), stream()); },
                    parts);
     EXPECT_EQ(dbias.content<float>(), std::vector<float>(LayerSteps::kOut, 7.0f));
@@ -118,49 +124,63 @@ TEST_F(DeviceLayerScales, GradientsOfScalesThatDoNotFitAreNamed) {
   constexpr std::size_t kAffine = 0;  // Of layer_kinds().
   constexpr std::size_t kFp8 = 9;
   refuse(kAffine,
-         [](DeviceQatGradients& g, float* at) {
+         [](DeviceQatGradients& g, float* at, DeviceQatLayer&) {
            g.weight.dscale = {at, Shape{5}};
          },
          {"gradients.weight.dscale.size() is 5", "6"});
   refuse(kAffine,
-         [](DeviceQatGradients& g, float* at) {
+         [](DeviceQatGradients& g, float* at, DeviceQatLayer&) {
            g.weight.dzero_point = {at + 8, Shape{7}};
          },
          {"gradients.weight.dzero_point.size() is 7", "6"});
   refuse(kAffine,
-         [](DeviceQatGradients& g, float* at) {
+         [](DeviceQatGradients& g, float* at, DeviceQatLayer&) {
            g.activation.dzero_point = {at + 8, Shape{1}};
          },
          {"gradients.activation.dscale.size() is 0", "1"});
   refuse(kFp8,
-         [](DeviceQatGradients& g, float* at) {
+         [](DeviceQatGradients& g, float* at, DeviceQatLayer&) {
            g.weight.dzero_point = {at + 8, Shape{6}};
          },
          {"gradients.weight.dzero_point.size() is 6", "FP8 has no zero point"});
   refuse(kAffine,
-         [](DeviceQatGradients& g, float* at) {
+         [](DeviceQatGradients& g, float* at, DeviceQatLayer&) {
            g.weight.dscale = {at, DType::kF64, Shape{6}};
          },
          {"gradients.weight.dscale.dtype() is F64", "F32"});
   refuse(kAffine,
-         [](DeviceQatGradients& g, float* at) {
+         [](DeviceQatGradients& g, float* at, DeviceQatLayer&) {
            g.weight.dscale = {reinterpret_cast<std::byte*>(at) + 2, DType::kF32, Shape{6}};
          },
          {"gradients.weight.dscale is 2 bytes past"});
   refuse(kAffine,
-         [](DeviceQatGradients& g, float* at) {
+         [](DeviceQatGradients& g, float* at, DeviceQatLayer&) {
            g.weight.dzero_point = {at + 3, Shape{6}};
          },
          {"gradients.weight.dscale", "memory"});
+  refuse(kAffine,
+         [](DeviceQatGradients& g, float*, DeviceQatLayer& layer) { g.dbias = scales_of(layer); },
+         {"gradients.dbias", "memory", "the layer's scales"});
+  refuse(kAffine,
+         [](DeviceQatGradients& g, float*, DeviceQatLayer& layer) {
+           g.weight.dscale = scales_of(layer);
+         },
+         {"gradients.weight.dscale", "memory", "the layer's scales"});
   const std::vector<float> on_host(6);
   refuse(kAffine,
-         [&](DeviceQatGradients& g, float*) {
+         [&](DeviceQatGradients& g, float*, DeviceQatLayer&) {
            g.weight.dscale = {const_cast<float*>(on_host.data()), Shape{6}};
          },
          {"gradients.weight.dscale is ", "device memory"});
-  refuse(kAffine, [](DeviceQatGradients& g, float*) { g.weight_gradient_scale = std::nan(""); },
+  refuse(kAffine,
+         [](DeviceQatGradients& g, float*, DeviceQatLayer&) {
+           g.weight_gradient_scale = std::nan("");
+         },
          {"gradients.weight_gradient_scale", "finite"});
-  refuse(kAffine, [](DeviceQatGradients& g, float*) { g.activation_gradient_scale = HUGE_VAL; },
+  refuse(kAffine,
+         [](DeviceQatGradients& g, float*, DeviceQatLayer&) {
+           g.activation_gradient_scale = HUGE_VAL;
+         },
          {"gradients.activation_gradient_scale", "finite"});
 }
 

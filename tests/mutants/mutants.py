@@ -296,6 +296,7 @@ MUTANTS = [
     Mutant("the host's codes in replays that train", "src/device/layer.cpp",
            "if (pass == Pass::kTraining) are_codes_given = false;", "static_cast<void>(pass);",
            "DeviceLayerOfAHost.Quantizes*"),
+    # Equalization.
     Mutant("products of f64 fused", "cuda/output_error.cu",
            "products_are_exact = x.dtype != DType::kF64 && w.dtype != DType::kF64;",
            "products_are_exact = x.columns > 0;", "DeviceOutputError.RoundsTheProductsOfF64"),
@@ -304,6 +305,9 @@ MUTANTS = [
     Mutant("the ranges of all scales in one place", "cuda/finalists.cuh",
            "store_range(output, first_scale + blockIdx.y, best)",
            "store_range(output, first_scale, best)", "DeviceFindEqualization.*MethodAndFormat"),
+    Mutant("the ranges of a launch where those of the first are", "cuda/finalists.cuh",
+           "store_range(output, first_scale + blockIdx.y, best)",
+           "store_range(output, blockIdx.y, best)", "DeviceFindEqualization.*MoreScales*"),
 ]
 
 # What the tests are built from.
