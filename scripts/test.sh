@@ -26,7 +26,9 @@ for preset in $presets; do
   rm -f "build-$preset.log"
   cmake --build --preset "$preset" -- --quiet
 done
+status=0
 for preset in $presets; do
   echo "== $preset: test"
-  ctest --preset "$preset"
+  ctest --preset "$preset" || status=$?
 done
+exit $status

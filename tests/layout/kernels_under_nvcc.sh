@@ -1,8 +1,9 @@
 #!/bin/sh
 # Compiles every header of the kernels alone ("headers"), every kernel for the architectures given
-# ("90"), and what only builds for a GPU have or have the toolkit's headers for ("gpu_sources"). A warning is an error, and so are a register spill and a step that is not rounded
-# for itself (ptx_rounding.awk; "rounding" tests that it sees them). No GPU is needed. What ptxas
-# says stays in SCRATCH_FOLDER/ptxas_*.log (kernel_resources.py reads it).
+# ("90"), and what is only built for a GPU, or with the toolkit's headers for one ("gpu_sources"). A
+# warning is an error, and so are a register spill and a step that is not rounded for itself
+# (ptx_rounding.awk; "rounding" tests that it sees them). No GPU is needed. What ptxas says stays in
+# SCRATCH_FOLDER/ptxas_*.log (kernel_resources.py reads it).
 # Usage: kernels_under_nvcc.sh NVCC SOURCE_FOLDER SCRATCH_FOLDER WHAT...
 # where WHAT is headers, rounding, gpu_sources or an architecture
 set -eu
@@ -38,8 +39,8 @@ compile_gpu_sources() {
       "$source"/tests/support/device_table.cpp "$source"/examples/*_on_device/*.cpp; do
     # These call the executor.
     case $file in *_failures_test.cpp | *_sum_rounds_test.cpp) continue ;; esac
-    g++ -std=c++20 -fsyntax-only -Wall -Wextra -Werror -I"$source/include" -I"$source/src" \
-      -I"$source/tests" -I"$source/cuda" -isystem "$toolkit" -isystem "$toolkit/cccl" "$file" || {
+    g++ -std=c++20 -fsyntax-only -Wall -Wextra -Werror -DCUQAT_TEST_DATA_DIR='"."' \
+      -I"$source/include" -I"$source/src" -I"$source/tests" -I"$source/cuda" -isystem "$toolkit" -isystem "$toolkit/cccl" "$file" || {
       echo "$file does not compile for a GPU"
       status=1
     }
