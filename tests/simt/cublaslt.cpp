@@ -148,16 +148,6 @@ std::uint64_t digest(const Problem& p) {
   return result;
 }
 
-/// True if the first and the last byte are the device's.
-bool is_on_device(const void* data, std::int64_t bytes) {
-  const auto is_device = [](const void* address) {
-    cudaPointerAttributes attributes{};
-    return cudaPointerGetAttributes(&attributes, address) == cudaSuccess &&
-           attributes.type == cudaMemoryTypeDevice;
-  };
-  return bytes == 0 || (is_device(data) && is_device(static_cast<const char*>(data) + bytes - 1));
-}
-
 cublasStatus_t check_matrix(const cublasLtMatrixLayoutOpaque_t& layout, const void* data,
                             std::uint64_t alignment) {
   const std::int64_t unit = bytes_of(layout.type);
@@ -167,7 +157,7 @@ cublasStatus_t check_matrix(const cublasLtMatrixLayoutOpaque_t& layout, const vo
                               static_cast<std::int64_t>(layout.rows)) *
                              unit;
   const bool fits = address % static_cast<std::uint64_t>(least) == 0 && address % alignment == 0 &&
-                    is_on_device(data, bytes);
+                    are_on_device(data, static_cast<std::size_t>(bytes));
   return fits ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
 }
 
@@ -386,7 +376,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
   const auto& [digest, number, needed, a_alignment, b_alignment, c_alignment, d_alignment,
                sums_in_d] = algo->data;
   const bool fits = digest == simt::digest(problem) && c == d && needed <= workspace_bytes &&
-                    simt::is_on_device(workspace, static_cast<std::int64_t>(workspace_bytes)) &&
+                    simt::are_on_device(workspace, workspace_bytes) &&
                     simt::are_one_and_zero(operation->scale, alpha, beta);
   if (!fits) return CUBLAS_STATUS_INVALID_VALUE;
   for (const auto& [layout, data, alignment] :

@@ -139,6 +139,9 @@ void wait_for_all_streams(Context waiter);
 /// What a capture forbids. Breaks the captures that are under way.
 cudaError_t refuse_if_capturing();
 
+/// True if the bytes lie in one allocation of device memory, or are none.
+bool are_on_device(const void* data, std::size_t bytes);
+
 template <class Body>
 cudaError_t guarded(Device& d, Body body) noexcept {
   cudaError_t error = cudaErrorUnknown;

@@ -136,6 +136,12 @@ GraphWork::~GraphWork() {
   }
 }
 
+bool are_on_device(const void* data, std::size_t bytes) {
+  Device& d = device();
+  const std::lock_guard lock(d.mutex);
+  return bytes == 0 || holds(d, data, bytes, true);
+}
+
 }  // namespace simt
 
 using simt::Device;
