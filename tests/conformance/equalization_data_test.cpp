@@ -27,6 +27,7 @@ std::vector<float> rows_of(GoldenFile& file, const std::string& name, std::int64
 }
 
 TEST(DeviceFindEqualizationOnData, HasTheHostsBits) {
+  if (kThreadSanitized) GTEST_SKIP() << "the kernels are those of smaller layers";
   constexpr std::int64_t kRows = kSanitized ? 8 : 180;  // more elements than are searched as values
   constexpr std::int64_t kOutputs = kSanitized ? 4 : 20;
   GoldenFile activations(CUQAT_TEST_DATA_DIR "/../../data/minilm_activations.safetensors");
