@@ -1,6 +1,5 @@
 #include "training.hpp"
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numbers>
@@ -8,30 +7,20 @@
 #include <utility>
 
 #include "optimizer.hpp"
+#include "scores.hpp"
 
 namespace {
-
-constexpr std::int64_t kBatch = 32;
 
 /// Mean cross-entropy of softmax(scores), and its gradient.
 double softmax_loss(const Matrix& scores, const std::vector<int>& digits, Matrix& dscores) {
   dscores.resize(scores.rows, scores.columns);
+  const auto rows = static_cast<double>(scores.rows);
   double loss = 0.0;
   for (std::int64_t i = 0; i < scores.rows; ++i) {
-    const std::span<const float> row = scores.row(i);
-    const std::span<float> gradient = dscores.row(i);
-    const auto digit = static_cast<std::size_t>(digits[static_cast<std::size_t>(i)]);
-    const double highest = *std::ranges::max_element(row);
-    double sum = 0.0;
-    for (const float score : row) sum += std::exp(score - highest);
-    for (std::size_t j = 0; j < row.size(); ++j) {
-      const double probability = std::exp(row[j] - highest) / sum;
-      gradient[j] = static_cast<float>((probability - (j == digit ? 1.0 : 0.0)) /
-                                       static_cast<double>(scores.rows));
-    }
-    loss += std::log(sum) - (row[digit] - highest);
+    const int digit = digits[static_cast<std::size_t>(i)];
+    loss += cross_entropy(scores.row(i).data(), digit, rows, dscores.row(i).data());
   }
-  return loss / static_cast<double>(scores.rows);
+  return loss / rows;
 }
 
 std::span<float> floats(cuqat::TensorView view) {
@@ -63,6 +52,15 @@ struct LayerOptimizer {
 
 }  // namespace
 
+std::vector<std::int64_t> order_of(const Training& training, int epoch, std::int64_t images) {
+  return shuffled(images, training.seed * 100'000 + static_cast<std::uint64_t>(epoch));
+}
+
+double share_of_rate(std::int64_t step, std::int64_t steps) {
+  const double done = static_cast<double>(step) / static_cast<double>(steps);
+  return 0.5 * (1.0 + std::cos(std::numbers::pi * done));
+}
+
 template <typename Layer>
 std::vector<Epoch> train(Network<Layer>& network, const Digits& digits, const Training& training,
                          const std::function<void()>& after_epoch) {
@@ -71,17 +69,14 @@ std::vector<Epoch> train(Network<Layer>& network, const Digits& digits, const Tr
   const std::int64_t batches = digits.train.pixels.rows / kBatch;
   Matrix dscores;
   for (int epoch = 0; epoch < training.epochs; ++epoch) {
-    const auto order = shuffled(digits.train.pixels.rows,
-                                training.seed * 100'000 + static_cast<std::uint64_t>(epoch));
+    const auto order = order_of(training, epoch, digits.train.pixels.rows);
     double loss = 0.0;
     for (std::int64_t batch = 0; batch < batches; ++batch) {
       const auto first = order.begin() + batch * kBatch;
       const Images images = select(digits.train, {first, first + kBatch});
       loss += softmax_loss(network.forward_train(images.pixels), images.digits, dscores);
       const std::span<const LayerGradients> gradients = network.backward(dscores);
-      const double done = static_cast<double>(epoch * batches + batch) /
-                          static_cast<double>(training.epochs * batches);
-      const double share = 0.5 * (1.0 + std::cos(std::numbers::pi * done));
+      const double share = share_of_rate(epoch * batches + batch, training.epochs * batches);
       for (std::size_t i = 0; i < optimizers.size(); ++i) {
         optimizers[i].step(network.layers()[i], gradients[i], training.rate * share,
                            training.scale_rate * share);
@@ -98,9 +93,7 @@ double accuracy(Network<Layer>& network, const Images& images) {
   const Matrix& scores = network.forward_infer(images.pixels);
   std::int64_t right = 0;
   for (std::int64_t i = 0; i < scores.rows; ++i) {
-    const std::span<const float> row = scores.row(i);
-    const auto answer = std::ranges::max_element(row) - row.begin();
-    right += answer == images.digits[static_cast<std::size_t>(i)] ? 1 : 0;
+    right += answer_of(scores.row(i).data()) == images.digits[static_cast<std::size_t>(i)] ? 1 : 0;
   }
   return static_cast<double>(right) / static_cast<double>(scores.rows);
 }

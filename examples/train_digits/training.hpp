@@ -8,6 +8,8 @@
 #include "digits.hpp"
 #include "network.hpp"
 
+inline constexpr std::int64_t kBatch = 32;
+
 struct Training {
   int epochs;
   double rate;         // Of weights and biases, at first; it falls to 0 along a cosine.
@@ -19,6 +21,13 @@ struct Epoch {
   double loss;      // Mean over the training images, as they were met.
   double accuracy;  // Share of the test images, after the epoch. Nothing is chosen by it.
 };
+
+/// In which order an epoch meets `images` images. What does not fill a batch at the end is left
+/// out.
+std::vector<std::int64_t> order_of(const Training& training, int epoch, std::int64_t images);
+
+/// What share of the first rates is left at step `step` of `steps`.
+double share_of_rate(std::int64_t step, std::int64_t steps);
 
 /// Trains for a fixed number of epochs.
 template <typename Layer>

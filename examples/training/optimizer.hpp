@@ -1,23 +1,18 @@
-// Adam (Kingma and Ba 2015). cuqat gives gradients; the step is yours.
+// Adam for parameters on the host. cuqat gives gradients; the step is yours.
 #pragma once
 
 #include <span>
 #include <vector>
 
+#include "adam.hpp"
+
 class Adam {
  public:
   void step(std::span<float> values, std::span<const float> gradient, double rate);
 
-  /// Scales stay positive and differ by orders of magnitude: what is stepped is their logarithm.
   void step_scales(std::span<double> scales, std::span<const double> gradient, double rate);
 
  private:
-  double direction(std::size_t i, double gradient);
-  void start(std::size_t count);
-
-  std::vector<double> mean_;
-  std::vector<double> square_;
+  std::vector<AdamState> states_;
   int steps_ = 0;
-  double of_mean_ = 1.0;  // What corrects for means that began at 0.
-  double of_square_ = 1.0;
 };
