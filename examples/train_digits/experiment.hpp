@@ -15,7 +15,7 @@ struct Experiment {
   std::uint64_t first_seed = 0;
   int epochs = 100;     // In f32.
   int qat_epochs = 25;  // Through quantization, after those.
-  int threads = 2;      // Networks that are trained side by side. Changes no bit.
+  int threads = 2;      // Networks that are trained side by side on the host. Changes no bit.
 };
 
 /// How a network came to its format.
@@ -39,6 +39,10 @@ struct Results {
 };
 
 Results run(const Experiment& experiment, const Digits& digits);
+
+/// The same on the current GPU, one network after the other.
+/// @throws cuqat::BackendUnavailable where there is none, or this program has no code for it.
+Results run_on_device(const Experiment& experiment, const Digits& digits);
 
 /// The accuracy of layers as save_layers and load_layers keep them.
 double accuracy(const std::map<std::string, cuqat::QuantizedLayer>& layers, const Images& images);

@@ -17,19 +17,21 @@
 namespace {
 
 constexpr const char* kUsage = R"(Usage: train_digits [options]
+  --backend NAME   what trains: cpu or cuda, the current GPU (cpu)
   --seeds N        networks of each kind (5)
   --first-seed N   the first one's seed (0)
   --epochs N       in f32 (100)
   --qat-epochs N   through quantization, after those (25)
   --split N        the seed that chooses the 450 test images (0)
   --data FILE      images and labels (digits.safetensors beside the source)
-  --threads N      networks trained side by side (2); changes no result
+  --threads N      networks trained side by side by cpu (2); changes no result
   --plot FILE.svg  loss and accuracy over the epochs
   --save FILE      the first int8 network trained through quantization, as safetensors
 )";
 
 struct Options {
   Experiment experiment;
+  bool on_device = false;
   std::uint64_t split = 0;
   std::string data = DIGITS_FILE;
   std::string plot;
@@ -47,6 +49,14 @@ T number(std::string_view option, std::string_view text, T least) {
   return value;
 }
 
+bool is_cuda(std::string_view backend) {
+  if (backend != "cpu" && backend != "cuda") {
+    throw std::invalid_argument("--backend takes cpu or cuda, not \"" + std::string(backend) +
+                                "\"");
+  }
+  return backend == "cuda";
+}
+
 Options parse(int argc, char** argv) {
   Options options;
   Experiment& experiment = options.experiment;
@@ -54,7 +64,9 @@ Options parse(int argc, char** argv) {
     const std::string_view option = argv[i];
     if (i + 1 == argc) throw std::invalid_argument(std::string(option) + " takes a value");
     const char* const value = argv[i + 1];
-    if (option == "--seeds") {
+    if (option == "--backend") {
+      options.on_device = is_cuda(value);
+    } else if (option == "--seeds") {
       experiment.seeds = number(option, value, 1);
     } else if (option == "--first-seed") {
       experiment.first_seed = number(option, value, std::uint64_t{0});
@@ -116,7 +128,8 @@ void print_table(const std::vector<Run>& runs, int seeds) {
 int run_program(const Options& options) {
   const auto start = std::chrono::steady_clock::now();
   const Digits digits = load_digits(options.data, options.split);
-  const Results results = run(options.experiment, digits);
+  const Results results = options.on_device ? run_on_device(options.experiment, digits)
+                                            : run(options.experiment, digits);
   print_table(results.runs, options.experiment.seeds);
   if (!options.save.empty()) {
     cuqat::save_layers(options.save, results.int8_layers);
@@ -125,7 +138,11 @@ int run_program(const Options& options) {
   }
   if (!options.plot.empty()) write_plot(options.plot, results.runs);
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-  std::fprintf(stderr, "%.1f s, %d threads\n", taken.count(), options.experiment.threads);
+  if (options.on_device) {
+    std::fprintf(stderr, "%.1f s, on the GPU\n", taken.count());
+  } else {
+    std::fprintf(stderr, "%.1f s, %d threads\n", taken.count(), options.experiment.threads);
+  }
   return 0;
 }
 

@@ -33,14 +33,19 @@ compile_gpu_sources() {
   for file in "$source"/bench/gpu/*.cu; do
     compile -arch=sm_90 -ptx -o /dev/null "$file" || status=1
   done
+  for file in "$source"/examples/*/*.cu; do
+    compile -I"$source/examples/training" -arch=sm_90 -ptx -o /dev/null "$file" || status=1
+  done
   toolkit=$(dirname "$(dirname "$(readlink -f "$(command -v "$nvcc")")")")/include
   for file in "$source"/bench/gpu/*.cpp "$source"/tests/conformance/device_*.cpp \
       "$source"/tests/support/*_gpu.cpp "$source"/tests/support/gpu_*.cpp \
-      "$source"/tests/support/device_table.cpp "$source"/examples/*_on_device/*.cpp; do
+      "$source"/tests/support/device_table.cpp "$source"/examples/*_on_device/*.cpp \
+      "$source"/examples/*/device_*.cpp; do
     # These call the executor.
     case $file in *_failures_test.cpp | *_sum_rounds_test.cpp) continue ;; esac
     g++ -std=c++20 -fsyntax-only -Wall -Wextra -Werror -DCUQAT_TEST_DATA_DIR='"."' \
-      -I"$source/include" -I"$source/src" -I"$source/tests" -I"$source/cuda" -isystem "$toolkit" -isystem "$toolkit/cccl" "$file" || {
+      -I"$source/include" -I"$source/src" -I"$source/tests" -I"$source/cuda" \
+      -I"$source/examples/training" -isystem "$toolkit" -isystem "$toolkit/cccl" "$file" || {
       echo "$file does not compile for a GPU"
       status=1
     }
