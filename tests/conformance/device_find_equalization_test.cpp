@@ -109,7 +109,7 @@ class DeviceFindEqualization : public DeviceArguments {};
 TEST_F(DeviceFindEqualization, HasTheHostsBitsForEveryMethodAndFormat) {
   // Each method once for x and once for w, with one of the dtypes. Sanitizers, which make it slow,
   // see a few.
-  const std::size_t stride = kThreadSanitized ? 30 : kSanitized ? 15 : 3;
+  const std::size_t stride = kThreadSanitized ? 100 : kSanitized ? 15 : 3;
   std::size_t first = 0;
   int number = 0;
   for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
