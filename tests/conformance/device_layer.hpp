@@ -5,18 +5,9 @@
 #include <vector>
 
 #include "conformance/device_products.hpp"
+#include "support/code_layer.hpp"
 
 namespace cuqat::test {
-
-/// A layer on the host.
-struct Layer {
-  GemmShape shape;
-  Codes x;
-  Codes w;
-  QuantParams x_params;
-  QuantParams w_params;
-  std::vector<double> bias;  ///< Or empty.
-};
 
 struct Variant {
   bool by_row = false;

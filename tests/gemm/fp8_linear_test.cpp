@@ -11,6 +11,7 @@
 
 #include "cuqat/gemm.hpp"
 #include "gemm/gemm_tables.hpp"
+#include "support/code_layer.hpp"
 #include "support/elements.hpp"
 #include "support/guarded_buffer.hpp"
 #include "support/random.hpp"
@@ -30,15 +31,6 @@ Codes finite_codes(Format format, std::int64_t count, std::uint64_t seed) {
   }
   return codes;
 }
-
-struct Layer {
-  GemmShape shape;
-  Codes x;
-  Codes w;
-  QuantParams x_params;
-  QuantParams w_params;
-  std::vector<double> bias;  ///< Or empty.
-};
 
 QuantParams some_params(Format format, const Granularity& granularity, std::int64_t count,
                         std::uint64_t seed) {

@@ -6,20 +6,11 @@
 
 #include "cuqat/gemm.hpp"
 #include "gemm/gemm_tables.hpp"
+#include "support/code_layer.hpp"
 #include "support/elements.hpp"
 #include "support/random.hpp"
 
 namespace cuqat::test {
-
-/// One layer, its codes and its scales.
-struct Layer {
-  GemmShape shape;
-  Codes x;
-  Codes w;
-  QuantParams x_params;
-  QuantParams w_params;
-  std::vector<double> bias;  ///< Or empty.
-};
 
 inline QuantParams some_params(const Granularity& granularity, std::int64_t count, bool affine,
                                std::uint64_t seed) {
