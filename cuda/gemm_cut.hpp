@@ -16,10 +16,6 @@ inline constexpr std::int64_t kDepthUnit = 16;
 /// Past this many int8 rows any number of them is taken as it is.
 inline constexpr std::int64_t kFewRows = 16;
 
-constexpr std::int64_t round_up(std::int64_t number, std::int64_t unit) {
-  return (number + unit - 1) / unit * unit;
-}
-
 /// How a product is cut, and what of it is copied.
 struct Cut {
   std::int64_t all_rows;

@@ -17,6 +17,11 @@
 
 namespace cuqat::gpu {
 
+/// To a multiple of `unit`.
+constexpr std::int64_t round_up(std::int64_t number, std::int64_t unit) {
+  return (number + unit - 1) / unit * unit;
+}
+
 /// What matrices are made of.
 enum class NumberType : std::uint8_t { kF32, kF64, kF16, kBF16, kInt8, kInt32, kE4M3, kE5M2 };
 

@@ -4,6 +4,7 @@
 #include "cuqat/device_gemm.hpp"
 #include "device/arguments.hpp"
 #include "host/gemm_arguments.hpp"
+#include "products.hpp"
 
 namespace cuqat {
 namespace {
@@ -12,10 +13,6 @@ using detail::as_plain;
 
 /// Numbers that rows of a piece are multiples of, where they can be: whole tiles.
 constexpr std::int64_t kTileRows = 128;
-
-std::int64_t round_up(std::int64_t number, std::int64_t unit) {
-  return (number + unit - 1) / unit * unit;
-}
 
 /// Elements from the begin of row `row` on, of `rows` rows.
 template <typename View>
@@ -40,7 +37,7 @@ void add_bias_to_sums(const ConstDeviceTensorView& x, const ConstDeviceTensorVie
   const std::int64_t outputs = most < n ? most / kLeastOutputs * kLeastOutputs : n;
   const std::int64_t most_rows = std::min(m, most / outputs);
   const std::int64_t num_pieces = (m - 1) / most_rows + 1;
-  const std::int64_t rows = std::min(most_rows, round_up((m - 1) / num_pieces + 1, kTileRows));
+  const std::int64_t rows = std::min(most_rows, gpu::round_up((m - 1) / num_pieces + 1, kTileRows));
   const auto* const bias_data = static_cast<const float*>(bias.data());
   auto* const y_data = static_cast<char*>(y.data());
   const auto y_bytes = static_cast<std::int64_t>(dtype_bytes(y.dtype()));
