@@ -23,19 +23,10 @@
 #include "for_each_index.cuh"
 #include "pack.cuh"
 #include "run_of_keys.cuh"
-#include "scale_map.cuh"
 #include "segments.hpp"
 #include "shared_storage.cuh"
 
 namespace cuqat::gpu {
-
-/// Copies the elements of each scale together.
-__global__ void gather_scales_kernel(std::int64_t count, ScaleMap map, std::int64_t segment_length,
-                                     const void* x, float* gathered) {
-  for_each_index(count, [&](std::int64_t i) {
-    gathered[map.gathered(i, segment_length)] = load_element<float>(x, i);
-  });
-}
 
 namespace detail {
 

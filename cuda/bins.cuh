@@ -5,8 +5,10 @@
 
 #include <cstdint>
 
+#include "cuqat/host_device.hpp"
 #include "cuqat/scalar/bits.hpp"
 #include "cuqat/scalar/clipping_search.hpp"
+#include "cuqat/scalar/entropy.hpp"
 
 namespace cuqat::gpu {
 
@@ -27,6 +29,10 @@ struct EqualBins {
     return static_cast<unsigned>(half - up);
   }
 };
+
+/// Those of an entropy, by modelopt's rule and by ONNX Runtime's.
+CUQAT_HD constexpr EqualBins magnitude_bins() { return {scalar::kEntropyBins, true}; }
+CUQAT_HD constexpr EqualBins value_bins() { return {scalar::kEntropyBins / 2, false}; }
 
 /// Bins of magnitudes by the upper half of the pattern of x * 2^-exponent: of equal width relative
 /// to the magnitude. The exponent is 0 but where amax is so small that f32 has no more leading

@@ -16,10 +16,6 @@
 
 namespace cuqat::gpu {
 
-/// Bins of the two rules.
-CUQAT_HD constexpr EqualBins magnitude_bins() { return {kEntropyBins, true}; }
-CUQAT_HD constexpr EqualBins value_bins() { return {kEntropyBins / 2, false}; }
-
 /// Shared memory of the block that counts bins.
 struct BinStorage {
   unsigned long long bin[kEntropyBins];

@@ -13,9 +13,6 @@
 
 namespace cuqat::gpu {
 
-/// Bytes of a part of scratch memory: what follows begins where cudaMalloc would begin.
-constexpr std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
-
 /// Threads of a block of every kernel that does not say otherwise.
 inline constexpr int kBlockThreads = 256;
 

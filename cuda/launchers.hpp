@@ -57,6 +57,9 @@ struct DynamicTensor {
   ScaleOutput scales;
 };
 
+/// Bytes of a part of scratch memory: what follows begins where cudaMalloc would begin.
+constexpr std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
+
 /// Where kernels are launched.
 struct LaunchTarget {
   int num_multiprocessors;

@@ -28,7 +28,7 @@
 
 #include "cuqat/format.hpp"
 #include "cuqat/scalar/element.hpp"
-#include "cuqat/scalar/shared_divisor.hpp"
+#include "cuqat/scalar/fused_multiply_add.hpp"
 #include "launch.hpp"
 #include "launchers.hpp"
 #include "pack.cuh"

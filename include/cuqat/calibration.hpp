@@ -55,6 +55,11 @@ struct CalibrationOptions {
   Rounding rounding = Rounding::kNearestEven;
   /// Symmetric: zero point 0 and a narrow code range. Affine needs an integer format.
   bool symmetric = true;
+
+  /// What the answers are for; of symmetric integers with a narrow code range.
+  [[nodiscard]] constexpr Quantizer quantizer() const noexcept {
+    return {format, rounding, symmetric && is_integer(format), true};
+  }
 };
 
 /// One method's answer and what it costs on the observed data.

@@ -98,7 +98,7 @@ class SearchTables {
 
   /// Its ranges are times 2^-exponent().
   ClippingSearch& search_for(const CalibrationOptions& options) {
-    const Quantizer quantizer = quantizer_of(options);
+    const Quantizer quantizer = options.quantizer();
     for (ClippingSearch& search : searches_) {
       if (search.quantizer() == quantizer && search.symmetric() == options.symmetric) return search;
     }
@@ -154,7 +154,7 @@ double weighted_error(const QuantizationError& error, const Quantizer& quantizer
 /// The search ranks candidates by sums of rounded products; the exact sums choose among the best.
 Range least_error_range(const Source& source, SearchTables& tables,
                         const CalibrationOptions& options, double weight) {
-  const Quantizer quantizer = quantizer_of(options);
+  const Quantizer quantizer = options.quantizer();
   const double amax = source.statistics().amax();
   Range best;
   double least = std::numeric_limits<double>::infinity();
@@ -197,14 +197,6 @@ bool answer_is_exact(const Source& source, const CalibrationOptions& options) {
 
 }  // namespace
 
-Quantizer quantizer_of(const CalibrationOptions& options) noexcept {
-  Quantizer quantizer;
-  quantizer.format = options.format;
-  quantizer.rounding = options.rounding;
-  quantizer.narrow_range = options.symmetric && is_integer(options.format);
-  return quantizer;
-}
-
 Range widened(const Range& chosen, bool symmetric) noexcept {
   if (!symmetric) return {std::min(chosen.low, 0.0), std::max(chosen.high, 0.0)};
   const double amax = std::max(std::abs(chosen.low), std::abs(chosen.high));
@@ -242,7 +234,7 @@ ScaleAnswer answer(const Source& source, SearchTables& tables, const Calibration
   result.amax = source.statistics().amax();
   const Range chosen = result.amax == 0.0 ? Range{} : method_range(source, tables, options);
   result.range = widened(chosen, options.symmetric);
-  const Quantizer quantizer = quantizer_of(options);
+  const Quantizer quantizer = options.quantizer();
   result.params = range_to_scale(result.range, quantizer, options.symmetric, source.dtype());
   result.error = source.error(quantizer, result.params);
   return result;
@@ -265,7 +257,7 @@ Assembly::Assembly(std::span<const CalibrationOptions> methods, const Granularit
     : largest_amax_(largest_amax), results_(methods.size()), sums_(methods.size()) {
   for (std::size_t m = 0; m < methods.size(); ++m) {
     results_[m].options = methods[m];
-    results_[m].params.quantizer = quantizer_of(methods[m]);
+    results_[m].params.quantizer = methods[m].quantizer();
     results_[m].params.granularity = granularity;
     results_[m].params.scale.clear();
   }

@@ -18,9 +18,6 @@ struct ScaleAnswer {
   bool exact = true;
 };
 
-/// The quantizer that the options mean: symmetric integers have a narrow range.
-Quantizer quantizer_of(const CalibrationOptions& options) noexcept;
-
 /// @throws InvalidArgument for options that do not fit together.
 void check(const CalibrationOptions& options);
 

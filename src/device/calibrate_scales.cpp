@@ -2,7 +2,6 @@
 #include <string>
 #include <string_view>
 
-#include "calibration/methods.hpp"
 #include "cuqat/device_calibration.hpp"
 #include "device/arguments.hpp"
 
@@ -15,7 +14,7 @@ gpu::ScaleCalibration check_scale_calibration(std::string_view name, DType dtype
   detail::check_calibrated_dtype(name, dtype);
   detail::check_calibration(method);
   const gpu::ScaleCalibration calibration{detail::unscaled_tensor(dtype, shape, granularity),
-                                          method, calibration::quantizer_of(method)};
+                                          method, method.quantizer()};
   // A row's last group may be shorter: one would be searched on bins and the other would not.
   const bool searches =
       method.method != CalibMethod::kMinMax && method.method != CalibMethod::kPercentile;

@@ -131,7 +131,7 @@ void DeviceCalibrationCollector::compute(const CalibrationOptions& method,
                                          const DeviceScales& scales, const DeviceContext& context,
                                          StreamRef stream) {
   detail::check_calibration(method);
-  const Quantizer quantizer = calibration::quantizer_of(method);
+  const Quantizer quantizer = method.quantizer();
   const gpu::ScaleOutput output =
       detail::check_scale_output(scales, dtype(), 1, quantizer, method.symmetric, context);
   detail::check_apart({{"scales.scale", detail::as_plain(scales.scale)},

@@ -30,7 +30,7 @@ void read_back(const void* from, std::span<std::byte> bytes, StreamRef stream) {
 
 KeptScales::KeptScales(const CalibrationOptions& options, const Granularity& granularity,
                        DType dtype, std::int64_t count)
-    : quantizer_(quantizer_of(options)),
+    : quantizer_(options.quantizer()),
       granularity_(granularity),
       dtype_(dtype),
       count_(count),

@@ -108,10 +108,6 @@ void check_learned(const std::string& name, ConstTensorView dscale, ConstTensorV
 
 }  // namespace
 
-Quantizer quantizer_of(const CalibrationOptions& options) {
-  return {options.format, options.rounding, options.symmetric && is_integer(options.format), true};
-}
-
 Shape check_features(std::int64_t in_features, std::int64_t out_features) {
   if (in_features < 1) throw_invalid("in_features", text(in_features), "at least 1");
   if (out_features < 1) throw_invalid("out_features", text(out_features), "at least 1");
@@ -132,14 +128,14 @@ QatLayerConfig check_layer_config(QatLayerConfig config, const Shape& weight_sha
 
 void check_weight_params(std::string_view name, const QuantParams& params,
                          const QatLayerConfig& config, const Shape& weight_shape) {
-  check_params(name, params, quantizer_of(config.weight), config.weight_granularity, weight_shape,
+  check_params(name, params, config.weight.quantizer(), config.weight_granularity, weight_shape,
                config.weight_dtype);
 }
 
 void check_activation_params(std::string_view name, const QuantParams& params,
                              const QatLayerConfig& config) {
   // One scale for inputs of any width.
-  check_params(name, params, quantizer_of(config.activation), Granularity::tensor(), Shape{1, 1},
+  check_params(name, params, config.activation.quantizer(), Granularity::tensor(), Shape{1, 1},
                config.weight_dtype);
 }
 

@@ -12,9 +12,6 @@
 
 namespace cuqat::detail {
 
-/// What the options quantize with: symmetric integers have a narrow range.
-Quantizer quantizer_of(const CalibrationOptions& options);
-
 /// [out_features, in_features] of features that are at least 1.
 Shape check_features(std::int64_t in_features, std::int64_t out_features);
 

@@ -110,9 +110,9 @@ WeightCodes quantize_weights(ConstTensorView weight, const QatLayerConfig& confi
   if (params != nullptr) {
     result.params = *params;
   } else if (config.weight.method == CalibMethod::kMinMax) {
-    result.params = quantize_dynamic(
-        weight, {quantizer_of(config.weight), granularity, config.weight.symmetric}, result.codes,
-        CodeLayout::kBytes, options);
+    result.params =
+        quantize_dynamic(weight, {config.weight.quantizer(), granularity, config.weight.symmetric},
+                         result.codes, CodeLayout::kBytes, options);
     return result;
   } else {
     result.params = std::move(

@@ -69,6 +69,24 @@ TEST(Int8Gemm, IsExactForShapesAroundItsBlocks) {
   }
 }
 
+/// Most of them negative, so that sums grow with the depth, and no two alike.
+Codes growing_codes(std::int64_t count, std::uint64_t seed) {
+  Codes codes = some_codes(count, seed);
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    if (i % 3 != 0) codes[i] |= 0x80;
+  }
+  return codes;
+}
+
+TEST(Int8Gemm, IsExactForLargeSumsOfEveryLowBit) {
+  const GemmShape shapes[] = {{65, 67, 131},   {129, 65, 515},  {130, 71, 1025},  {33, 2, 70'001},
+                              {3, 5, 131'071}, {1, 64, 65'537}, {35, 37, 131'071}};
+  for (const GemmShape& shape : shapes) {
+    expect_exact(growing_codes(shape.m * shape.k, 9), growing_codes(shape.n * shape.k, 10), shape);
+    ASSERT_FALSE(HasFatalFailure());
+  }
+}
+
 /// Where sums of two products saturate 16 bits, or a sum 32.
 TEST(Int8Gemm, IsExactForTheExtremeCodes) {
   for (const std::int64_t k : {2, 64, 1024, 65'537, 131'071}) {

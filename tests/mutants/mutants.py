@@ -178,7 +178,7 @@ MUTANTS = [
            "SelectionScratch::kLowBytes, target);\n", "", "DevicePercentileArguments.BothWays*"),
     Mutant("the keys of a shorter group left in the other buffer", "cuda/segment_sort.cu",
            "if (now == sorted) continue;", "continue;", "EveryType/DevicePercentile.Sorting*"),
-    Mutant("bins of the scales before counted again", "cuda/calibration.cu",
+    Mutant("bins of the scales before counted again", "cuda/scale_calibration.cu",
            "  clear_bins(scales);\n  const int num_blocks", "  const int num_blocks",
            "DeviceCalibrateLongScales.Gives*"),
     Mutant("what is not finite among the values", "cuda/sorted_distribution.cuh",

@@ -2,25 +2,10 @@
 // division that a GPU has no instruction for. For kernels; a CPU divides as fast.
 #pragma once
 
+#include "cuqat/scalar/fused_multiply_add.hpp"
 #include "cuqat/scalar/rounding.hpp"
 
 namespace cuqat::scalar {
-
-/// a * b + c with one rounding.
-CUQAT_HD float fused_multiply_add(float a, float b, float c) {
-#if defined(__CUDA_ARCH__)
-  return ::__fmaf_rn(a, b, c);
-#else
-  return __builtin_fmaf(a, b, c);
-#endif
-}
-CUQAT_HD double fused_multiply_add(double a, double b, double c) {
-#if defined(__CUDA_ARCH__)
-  return ::__fma_rn(a, b, c);
-#else
-  return __builtin_fma(a, b, c);
-#endif
-}
 
 /// Quotients with the bits of x / divisor, but for those that round to 0 in every quantizer.
 ///
