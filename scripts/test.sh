@@ -15,7 +15,9 @@ if [ "${1:-}" = "--fast" ]; then
   presets="cpu"
 fi
 export CMAKE_CXX_COMPILER_LAUNCHER=ccache
-export CCACHE_DIR="${CCACHE_DIR:-$PWD/build/ccache}"
+# What one clone has compiled another one need not; precompiled headers ask for the last.
+export CCACHE_BASEDIR="${CCACHE_BASEDIR:-$PWD}" CCACHE_NOHASHDIR="${CCACHE_NOHASHDIR:-true}"
+export CCACHE_SLOPPINESS="${CCACHE_SLOPPINESS:-pch_defines,time_macros}"
 export CTEST_PARALLEL_LEVEL="${CTEST_PARALLEL_LEVEL:-2}"
 # Two programs share two cores: threads that spin while they wait would only slow each other.
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
