@@ -130,6 +130,26 @@ TEST_F(DeviceLayerRules, ASavedThatWasMovedFromIsANewOne) {
   });
 }
 
+/// A Saved that is new, and one that has been used.
+TEST_F(DeviceLayerRules, AStepOfNoRowsHasGradientsOfZero) {
+  calibrate();
+  const std::vector<float> zeros(kOut * kIn, 0.0f);
+  for (int i = 0; i < 2; ++i) {
+    run_on_device([&] {
+      layer_.forward_train(input(0), output(0), saved_, context(), stream());
+      layer_.backward({dy_.as<const float>(), Shape{0, kOut}}, saved_, gradients(), context(),
+                      stream());
+      layer_.forward_infer(input(0), output(0), context(), stream());
+    });
+    EXPECT_EQ(dweight_.content<float>(), zeros);
+    run_on_device([&] {
+      forward();
+      backward();
+    });
+    EXPECT_NE(dweight_.content<float>(), zeros);
+  }
+}
+
 TEST_F(DeviceLayerRules, WhatDoesNotFitIsNamed) {
   expect_refused([&] { forward(); }, {"no scale of its activations"});
   calibrate();

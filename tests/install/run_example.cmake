@@ -36,7 +36,8 @@ function(build_example name)
   set(program ${consumer}/${name} PARENT_SCOPE)
 endfunction()
 
-# A number of the output, which the expression's group takes, must be at least, or at most.
+# A number of the output, which the expression's group takes, must be at least, or at most. Sets
+# `number`.
 function(expect_number expression relation bound)
   if(NOT output MATCHES "${expression}")
     message(FATAL_ERROR "The output does not match ${expression}:\n${output}")
@@ -45,4 +46,5 @@ function(expect_number expression relation bound)
   if(NOT ${number} ${relation} ${bound})
     message(FATAL_ERROR "${number} of ${expression} is not ${relation} ${bound}:\n${output}")
   endif()
+  set(number ${number} PARENT_SCOPE)
 endfunction()
