@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "cli/ranks.hpp"
 #include "cli/text.hpp"
 
 namespace cuqat::cli {
@@ -100,6 +101,8 @@ void print_diagnostic(std::string_view kind, std::string_view message) noexcept 
 }
 
 bool output_is_styled() noexcept {
+  // A launcher gives its processes a terminal wherever its own output goes.
+  if (is_launched_by_mpi()) return false;
   const char* no_color = std::getenv("NO_COLOR");
   return isatty(STDOUT_FILENO) != 0 && (no_color == nullptr || *no_color == '\0');
 }
