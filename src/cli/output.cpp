@@ -86,6 +86,18 @@ void refuse_overwriting(std::string_view option, const std::string& output,
   }
 }
 
+bool are_one_output(const std::string& one, const std::string& other) {
+  if (one == other) return true;
+  if (one == kStandardOutput || other == kStandardOutput) return false;
+  const auto resolved = [](const std::string& path) {
+    std::error_code unresolvable;
+    const auto absolute = std::filesystem::absolute(path, unresolvable);
+    return std::filesystem::weakly_canonical(absolute, unresolvable);
+  };
+  const std::filesystem::path target = resolved(one);
+  return !target.empty() && target == resolved(other);
+}
+
 void print(std::string_view text) {
   Output output{std::string(kStandardOutput)};
   output.write(text);

@@ -68,6 +68,8 @@ TEST_F(Errors, EveryWrongOptionExitsWith2AndOneLine) {
       {{"--min-sqnr", "inf"}, "--min-sqnr"},
       {{"--export", "trt:out"}, "--export: not available in this version"},
       {{"--json", "same", "--state", "same"}, "--json and --state: both name"},
+      {{"--json", "same", "--state", "./same"}, "--json and --state: both name"},
+      {{"--state", path("b/../same"), "--html", path("same")}, "--state and --html: both name"},
       {{"--state", "s", "--granularity", "group:2"}, "--state"},
       {{"--from-state", "s"}, "--from-state"},
       {{"--surprise"}, "--surprise"},
