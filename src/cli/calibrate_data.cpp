@@ -98,11 +98,14 @@ class DataCalibration {
     for (std::size_t i = 0; i < tensors().size(); ++i) {
       if (!plan_->is_shared(i)) continue;
       const InputTensor& tensor = tensors()[i];
-      CalibrationCollector collector(tensor.batches.front().view->dtype(), granularity_);
-      ranks_.together([&] { naming(tensor, [&] { observe_own(i, collector); }); });
-      ranks_.all_reduce(collector);
+      std::optional<CalibrationCollector> collector;
       ranks_.together([&] {
-        if (ranks_.is_root()) naming(tensor, [&] { add(i, answer(tensor, collector)); });
+        collector.emplace(tensor.batches.front().view->dtype(), granularity_);
+        naming(tensor, [&] { observe_own(i, *collector); });
+      });
+      ranks_.all_reduce(*collector);
+      ranks_.together([&] {
+        if (ranks_.is_root()) naming(tensor, [&] { add(i, answer(tensor, *collector)); });
       });
     }
   }
@@ -246,8 +249,9 @@ class DataCalibration {
 ExitCode calibrate_data(const CalibrateSettings& settings, const Ranks& ranks) {
   const auto start = std::chrono::steady_clock::now();
   std::optional<DataCalibration> calibration;
-  ranks.together([&] { calibration.emplace(settings, ranks); });
-  ranks.check_same(calibration->listing(), "set of tensors in its files");
+  std::string listing;
+  ranks.together([&] { listing = calibration.emplace(settings, ranks).listing(); });
+  ranks.check_same(listing, "set of tensors in its files");
   ranks.together([&] { calibration->calibrate_own(); });
   calibration->calibrate_shared();
   return calibration->finish(start);
