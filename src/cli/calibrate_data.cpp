@@ -61,7 +61,7 @@ class DataCalibration {
                                               io::in_quotes(tensor.name), tensor.dtype));
     }
     for (const InputTensor& tensor : tensors()) check_one_piece(files_, tensor, granularity_);
-    if (settings.host.backend == "cuda") use_cuda();
+    if (settings.host.backend == "cuda") with_cuda_named([&] { cuda_.emplace(host_); });
     plan_.emplace(tensors(), granularity_, ranks.size());
     if (ranks.is_root()) {
       results_.emplace(settings, granularity_, tensors().size(), files_.file_names());
@@ -137,13 +137,6 @@ class DataCalibration {
     }
   }
 
-  void use_cuda() {
-    try {
-      cuda_.emplace(host_);
-    } catch (const BackendUnavailable& error) {
-      throw BackendUnavailable(fmt::format("backend \"cuda\" is not available: {}", error.what()));
-    }
-  }
   /// One read of 16-bit elements answers everything: they are counted. Others are read again for
   /// each answer, and channels take the memory of what they have in them.
   [[nodiscard]] bool is_counted(const InputTensor& tensor) const {
