@@ -174,7 +174,7 @@ class CalibrationCollector {
   [[nodiscard]] std::vector<std::uint64_t> linear_histogram(BinRange range,
                                                             std::size_t num_bins) const;
   /// Extents of everything observed, batches concatenated along the first axis; [count] where the
-  /// other extents differ between batches. Empty before the first batch.
+  /// other extents differ between batches. Empty of a scalar, and before the first batch.
   [[nodiscard]] std::span<const std::int64_t> shape() const noexcept;
 
   /// Answers with one method. A scale without a finite element is 1, its zero point 0; before the

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "calibration/methods.hpp"
 #include "calibration/parallel.hpp"
@@ -25,30 +27,28 @@ Distribution within(const Distribution& coarse, const Statistics& statistics) {
   return result;
 }
 
-/// A scalar is one element of a vector.
-std::vector<std::int64_t> extents_of(const Shape& shape) {
-  std::vector<std::int64_t> extents(shape.extents().begin(), shape.extents().end());
-  if (extents.empty()) extents.push_back(1);
-  return extents;
-}
+using Extents = std::vector<std::int64_t>;
+
+Extents extents_of(const Shape& shape) { return {shape.extents().begin(), shape.extents().end()}; }
 
 /// Concatenation along the first axis, or a plain count where the other axes differ. Associative
 /// and commutative.
-std::vector<std::int64_t> concatenated(const std::vector<std::int64_t>& a,
-                                       const std::vector<std::int64_t>& b) {
-  if (a.empty()) return b;
-  if (b.empty()) return a;
-  std::vector<std::int64_t> result = a;
-  if (a.size() == b.size() && std::equal(a.begin() + 1, a.end(), b.begin() + 1) &&
-      !__builtin_add_overflow(a.front(), b.front(), &result.front())) {
+std::optional<Extents> concatenated(const std::optional<Extents>& a,
+                                    const std::optional<Extents>& b) {
+  if (!a) return b;
+  if (!b) return a;
+  Extents result = *a;
+  if (!a->empty() && a->size() == b->size() &&
+      std::equal(a->begin() + 1, a->end(), b->begin() + 1) &&
+      !__builtin_add_overflow(a->front(), b->front(), &result.front())) {
     return result;
   }
-  const auto count = [](const std::vector<std::int64_t>& extents) {
+  const auto count = [](const Extents& extents) {
     std::int64_t product = 1;
     for (const std::int64_t extent : extents) product *= extent;
     return product;
   };
-  return {count(a) + count(b)};
+  return Extents{count(*a) + count(*b)};
 }
 
 }  // namespace
@@ -86,14 +86,14 @@ CalibrationCollector CalibrationCollector::of_key_histogram(
   calibration::Accumulator& data = result.state_->accumulator;
   data.statistics[0] = calibration::statistics_of_keys(counts, dtype);
   data.values[0] = calibration::distribution_of_keys(counts, dtype);
-  result.state_->shape = {static_cast<std::int64_t>(total)};
+  result.state_->shape = Extents{static_cast<std::int64_t>(total)};
   return result;
 }
 
 CalibrationCollector CalibrationCollector::of_key_histogram(
     DType dtype, std::span<const std::uint64_t, kNumKeys> counts, const Shape& shape) {
   CalibrationCollector result = of_key_histogram(dtype, counts);
-  const std::int64_t total = result.state_->shape.front();
+  const std::int64_t total = result.state_->shape->front();
   if (shape.count() != total) {
     throw InvalidArgument("shape has " + std::to_string(shape.count()) + " elements: counts has " +
                           std::to_string(total));
@@ -141,7 +141,7 @@ CalibrationCollector CalibrationCollector::of_f32_key_histogram(
   data.overflowed = true;
   data.statistics[0] = statistics;
   data.values[0] = values;
-  result.state_->shape = {statistics.count};
+  result.state_->shape = Extents{statistics.count};
   return result;
 }
 
@@ -161,8 +161,8 @@ void CalibrationCollector::observe(ConstTensorView batch, const HostOptions& opt
 }
 
 void CalibrationCollector::merge(const CalibrationCollector& other) {
-  const std::size_t rank = (state_->shape.empty() ? other : *this).shape().size();
-  const std::size_t other_rank = (other.shape().empty() ? *this : other).shape().size();
+  const std::size_t rank = (state_->shape ? *this : other).shape().size();
+  const std::size_t other_rank = (other.state_->shape ? other : *this).shape().size();
   Granularity& granularity = state_->accumulator.granularity;
   if (granularity != other.granularity() &&
       state_->granularity_for(rank) != other.state_->granularity_for(other_rank)) {
@@ -218,7 +218,10 @@ std::vector<std::uint64_t> CalibrationCollector::linear_histogram(BinRange range
   return source.linear_histogram(range, num_bins);
 }
 
-std::span<const std::int64_t> CalibrationCollector::shape() const noexcept { return state_->shape; }
+std::span<const std::int64_t> CalibrationCollector::shape() const noexcept {
+  if (!state_->shape) return {};
+  return *state_->shape;
+}
 
 CalibrationResult CalibrationCollector::compute(const CalibrationOptions& method,
                                                 const HostOptions& options) const {

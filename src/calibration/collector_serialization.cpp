@@ -217,8 +217,8 @@ std::vector<std::byte> CalibrationCollector::save() const {
   out.put(static_cast<std::uint8_t>(data.overflowed));
   out.put(std::uint8_t{0});
   out.put(static_cast<std::int32_t>(data.granularity.axis));
-  out.put(static_cast<std::uint32_t>(state_->shape.size()));
-  for (const std::int64_t extent : state_->shape) out.put(extent);
+  out.put(static_cast<std::uint32_t>(shape().size()));
+  for (const std::int64_t extent : shape()) out.put(extent);
   out.put(static_cast<std::uint64_t>(data.statistics.size()));
   for (std::size_t i = 0; i < data.statistics.size(); ++i) {
     put_scale(out, data.statistics[i], data.values[i], data.dtype);
@@ -236,7 +236,6 @@ CalibrationCollector CalibrationCollector::load(std::span<const std::byte> state
   CalibrationCollector result(header.dtype, header.granularity);
   Accumulator& data = result.state_->accumulator;
   data.overflowed = header.coarse;
-  result.state_->shape = header.shape;
   const auto num_scales = in.take<std::uint64_t>();
   constexpr std::size_t kScaleBytes = 8 * sizeof(std::int64_t);
   if (num_scales > in.left() / kScaleBytes) damaged("it has fewer scales than it says");
@@ -252,11 +251,14 @@ CalibrationCollector CalibrationCollector::load(std::span<const std::byte> state
     data.values[i] = take_values(in, data.statistics[i], header.dtype, header.coarse);
   }
   if (in.left() != 0) damaged(std::to_string(in.left()) + " bytes too many");
-  std::int64_t elements = header.shape.empty() ? 0 : 1;
+  // Without extents is what has observed nothing, and a scalar, which has no channels.
+  if (header.shape.empty() && total == 0) return result;
+  std::int64_t elements = header.shape.empty() && !one_expected ? 0 : 1;
   for (const std::int64_t extent : header.shape) {
     if (__builtin_mul_overflow(elements, extent, &elements)) damaged("its shape is too large");
   }
   if (elements != total) damaged("its shape contradicts its counts");
+  result.state_->shape = header.shape;
   return result;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "calibration/accumulator.hpp"
@@ -12,7 +13,8 @@ namespace cuqat {
 
 struct CalibrationCollector::State {
   calibration::Accumulator accumulator;
-  std::vector<std::int64_t> shape;  ///< Of everything observed; empty before the first batch.
+  /// Of everything observed, a scalar's without extents; none before the first batch.
+  std::optional<std::vector<std::int64_t>> shape;
 
   /// The granularity with its axis counted from the first, as it is for tensors of this rank.
   [[nodiscard]] Granularity granularity_for(std::size_t rank) const;

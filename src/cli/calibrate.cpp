@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.hpp"
+#include "cli/cuda_collector.hpp"
 #include "cli/input.hpp"
 #include "cli/results.hpp"
 #include "cli/state_file.hpp"
@@ -24,6 +25,10 @@ std::vector<std::string> matching(std::vector<std::string> names, const InputSet
 ExitCode calibrate_states(const CalibrateSettings& settings, const Ranks& ranks) {
   const auto start = std::chrono::steady_clock::now();
   const HostOptions host = host_options(settings.host);
+  // Nothing is left to count on it, but who asks for it is told where there is none.
+  if (settings.host.backend == "cuda") {
+    with_cuda_named([] { DeviceContext({.workspace_bytes = 0}); });
+  }
   const StateFiles states(settings.states);
   const std::string& first_file = settings.states.front();
   const std::vector<std::string> names = matching(states.names(), settings.input);

@@ -61,7 +61,7 @@ class DataCalibration {
                                               io::in_quotes(tensor.name), tensor.dtype));
     }
     for (const InputTensor& tensor : tensors()) check_one_piece(files_, tensor, granularity_);
-    if (settings.host.backend == "cuda") use_cuda();
+    if (settings.host.backend == "cuda") with_cuda_named([&] { cuda_.emplace(host_); });
     plan_.emplace(tensors(), granularity_, ranks.size());
     if (ranks.is_root()) {
       results_.emplace(settings, granularity_, tensors().size(), files_.file_names());
@@ -98,11 +98,14 @@ class DataCalibration {
     for (std::size_t i = 0; i < tensors().size(); ++i) {
       if (!plan_->is_shared(i)) continue;
       const InputTensor& tensor = tensors()[i];
-      CalibrationCollector collector(tensor.batches.front().view->dtype(), granularity_);
-      ranks_.together([&] { naming(tensor, [&] { observe_own(i, collector); }); });
-      ranks_.all_reduce(collector);
+      std::optional<CalibrationCollector> collector;
       ranks_.together([&] {
-        if (ranks_.is_root()) naming(tensor, [&] { add(i, answer(tensor, collector)); });
+        collector.emplace(tensor.batches.front().view->dtype(), granularity_);
+        naming(tensor, [&] { observe_own(i, *collector); });
+      });
+      ranks_.all_reduce(*collector);
+      ranks_.together([&] {
+        if (ranks_.is_root()) naming(tensor, [&] { add(i, answer(tensor, *collector)); });
       });
     }
   }
@@ -134,13 +137,6 @@ class DataCalibration {
     }
   }
 
-  void use_cuda() {
-    try {
-      cuda_.emplace(host_);
-    } catch (const BackendUnavailable& error) {
-      throw BackendUnavailable(fmt::format("backend \"cuda\" is not available: {}", error.what()));
-    }
-  }
   /// One read of 16-bit elements answers everything: they are counted. Others are read again for
   /// each answer, and channels take the memory of what they have in them.
   [[nodiscard]] bool is_counted(const InputTensor& tensor) const {
@@ -246,8 +242,9 @@ class DataCalibration {
 ExitCode calibrate_data(const CalibrateSettings& settings, const Ranks& ranks) {
   const auto start = std::chrono::steady_clock::now();
   std::optional<DataCalibration> calibration;
-  ranks.together([&] { calibration.emplace(settings, ranks); });
-  ranks.check_same(calibration->listing(), "set of tensors in its files");
+  std::string listing;
+  ranks.together([&] { listing = calibration.emplace(settings, ranks).listing(); });
+  ranks.check_same(listing, "set of tensors in its files");
   ranks.together([&] { calibration->calibrate_own(); });
   calibration->calibrate_shared();
   return calibration->finish(start);

@@ -114,7 +114,7 @@ void check_outputs(const CalibrateWords& words) {
     if (!*output.second) continue;
     for (const Named& other : outputs) {
       if (other.first == output.first) break;
-      if (*other.second == *output.second) {
+      if (*other.second && are_one_output(**other.second, **output.second)) {
         throw UsageError(fmt::format("{} and {}: both name {}", other.first, output.first,
                                      io::in_quotes(**output.second)));
       }

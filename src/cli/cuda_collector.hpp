@@ -2,8 +2,11 @@
 // else.
 #pragma once
 
+#include <fmt/format.h>
+
 #include "cuqat/calibration.hpp"
 #include "cuqat/device_streamer.hpp"
+#include "cuqat/error.hpp"
 
 namespace cuqat::cli {
 
@@ -21,5 +24,15 @@ class CudaCollector {
   DeviceContext context_{{.workspace_bytes = 0}};
   DeviceStreamer streamer_;
 };
+
+/// Makes what needs the device, with the backend's name where there is none.
+template <typename Make>
+void with_cuda_named(const Make& make) {
+  try {
+    make();
+  } catch (const BackendUnavailable& error) {
+    throw BackendUnavailable(fmt::format("backend \"cuda\" is not available: {}", error.what()));
+  }
+}
 
 }  // namespace cuqat::cli

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "cli/ranks.hpp"
 #include "cli/text.hpp"
 
 namespace cuqat::cli {
@@ -85,6 +86,18 @@ void refuse_overwriting(std::string_view option, const std::string& output,
   }
 }
 
+bool are_one_output(const std::string& one, const std::string& other) {
+  if (one == other) return true;
+  if (one == kStandardOutput || other == kStandardOutput) return false;
+  const auto resolved = [](const std::string& path) {
+    std::error_code unresolvable;
+    const auto absolute = std::filesystem::absolute(path, unresolvable);
+    return std::filesystem::weakly_canonical(absolute, unresolvable);
+  };
+  const std::filesystem::path target = resolved(one);
+  return !target.empty() && target == resolved(other);
+}
+
 void print(std::string_view text) {
   Output output{std::string(kStandardOutput)};
   output.write(text);
@@ -100,6 +113,8 @@ void print_diagnostic(std::string_view kind, std::string_view message) noexcept 
 }
 
 bool output_is_styled() noexcept {
+  // A launcher gives its processes a terminal wherever its own output goes.
+  if (is_launched_by_mpi()) return false;
   const char* no_color = std::getenv("NO_COLOR");
   return isatty(STDOUT_FILENO) != 0 && (no_color == nullptr || *no_color == '\0');
 }

@@ -52,6 +52,9 @@ void print(std::string_view text);
 /// Writes one line to standard error, "cuqat: <kind>: <message>".
 void print_diagnostic(std::string_view kind, std::string_view message) noexcept;
 
+/// Whether two outputs are one, under whatever names.
+bool are_one_output(const std::string& one, const std::string& other);
+
 /// Whether to style what goes to standard output: on a terminal, and NO_COLOR is not set.
 bool output_is_styled() noexcept;
 

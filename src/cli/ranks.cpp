@@ -16,14 +16,6 @@
 namespace cuqat::cli {
 namespace {
 
-/// Set in each process by Open MPI, by PMI launchers (MPICH, Intel MPI, Slurm) and by PMIx.
-bool is_launched_by_mpi() {
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"}) {
-    if (std::getenv(name) != nullptr) return true;
-  }
-  return false;
-}
-
 std::vector<std::byte> bytes_of(std::string_view text) {
   const auto* const first = reinterpret_cast<const std::byte*>(text.data());
   return {first, first + text.size()};
@@ -34,6 +26,14 @@ std::string text_of(std::span<const std::byte> bytes) {
 }
 
 }  // namespace
+
+bool is_launched_by_mpi() noexcept {
+  // Set in each process by Open MPI, by PMI launchers (MPICH, Intel MPI, Slurm) and by PMIx.
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"}) {
+    if (std::getenv(name) != nullptr) return true;
+  }
+  return false;
+}
 
 #ifdef CUQAT_HAS_MPI
 

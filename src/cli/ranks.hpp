@@ -14,6 +14,9 @@
 
 namespace cuqat::cli {
 
+/// Whether a launcher of MPI has started this process.
+bool is_launched_by_mpi() noexcept;
+
 /// The functions that are no plain numbers are collective: every rank calls them, in the
 /// same order.
 class Ranks {

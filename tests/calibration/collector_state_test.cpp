@@ -49,6 +49,23 @@ TEST(CollectorState, ComesBackWhole) {
   }
 }
 
+TEST(CollectorState, TellsAScalarFromNothing) {
+  const float number = 2.5F;
+  CalibrationCollector scalar(DType::kF32);
+  scalar.observe(ConstTensorView(&number, Shape{}));
+  const std::vector<float> row = {1, 2, 3};
+  for (const CalibrationCollector& other : {CalibrationCollector(DType::kF32), scalar}) {
+    CalibrationCollector loaded = CalibrationCollector::load(other.save());
+    EXPECT_EQ(loaded.save(), other.save());
+    EXPECT_TRUE(loaded.shape().empty());
+    loaded.observe(ConstTensorView(row.data(), Shape{1, 3}));
+    const std::vector<std::int64_t> expected = other.statistics().count == 0
+                                                   ? std::vector<std::int64_t>{1, 3}
+                                                   : std::vector<std::int64_t>{4};
+    EXPECT_TRUE(std::ranges::equal(loaded.shape(), expected));
+  }
+}
+
 TEST(CollectorState, GoesOnAfterLoading) {
   for (const DType dtype : kAllDTypes) {
     const Numbers x(dtype, heavy_tailed_sample(200, 82));

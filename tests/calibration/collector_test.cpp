@@ -160,6 +160,10 @@ TEST(Collector, ShapeConcatenatesAlongTheFirstAxis) {
   EXPECT_EQ(shape_after({{4, 3}, {3, 4}}), (Extents{24}));
   EXPECT_EQ(shape_after({{4, 3}, {12}}), (Extents{24}));
   EXPECT_EQ(shape_after({{4, 3}, {5}, {4, 3}}), (Extents{29}));
+  EXPECT_EQ(shape_after({Shape{}}), Extents{});
+  EXPECT_EQ(shape_after({Shape{}, Shape{}}), (Extents{2}));
+  EXPECT_EQ(shape_after({Shape{}, {4, 3}}), (Extents{13}));
+  EXPECT_EQ(shape_after({{4}, Shape{}}), (Extents{5}));
 }
 
 TEST(Collector, ShapeOfMergedCollectorsIsThatOfTheirBatches) {

@@ -68,6 +68,8 @@ TEST_F(Errors, EveryWrongOptionExitsWith2AndOneLine) {
       {{"--min-sqnr", "inf"}, "--min-sqnr"},
       {{"--export", "trt:out"}, "--export: not available in this version"},
       {{"--json", "same", "--state", "same"}, "--json and --state: both name"},
+      {{"--json", "same", "--state", "./same"}, "--json and --state: both name"},
+      {{"--state", path("b/../same"), "--html", path("same")}, "--state and --html: both name"},
       {{"--state", "s", "--granularity", "group:2"}, "--state"},
       {{"--from-state", "s"}, "--from-state"},
       {{"--surprise"}, "--surprise"},
@@ -109,6 +111,12 @@ TEST_F(Errors, TheCudaBackendExitsWith4AndSaysWhy) {
   const Outcome outcome = calibrate({"--backend", "cuda"});
   EXPECT_EQ(outcome.exit_code, 4);
   EXPECT_TRUE(is_one_error(outcome.err, "cuda"));
+  ASSERT_EQ(calibrate({"--state", path("state")}).exit_code, 0);
+  const Outcome from_state =
+      run({"calibrate", "--from-state", path("state"), "--backend", "cuda", "--json", path("out")});
+  EXPECT_EQ(from_state.exit_code, 4);
+  EXPECT_TRUE(is_one_error(from_state.err, "cuda"));
+  EXPECT_FALSE(std::filesystem::exists(path("out")));
 }
 
 TEST_F(Errors, UnreadableInputExitsWith3) {

@@ -97,6 +97,8 @@ TEST_F(RanksTest, PrintOneTable) {
   const std::vector<std::string> lines = lines_of(outcome.out);
   ASSERT_EQ(lines.size(), 3u) << outcome.out;  // names, one row, who computed it
   EXPECT_NE(lines.back().find(", 3 processes of "), std::string::npos) << lines.back();
+  // mpirun gives the ranks a terminal, and passes what comes to it on to a pipe.
+  EXPECT_EQ(outcome.out.find('\033'), std::string::npos);
 }
 
 /// Of an error that all ranks print, mpirun's own lines left out.

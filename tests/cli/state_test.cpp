@@ -34,6 +34,20 @@ TEST_F(StateFile, AnswersEveryFormatWithoutTheData) {
   }
 }
 
+TEST_F(StateFile, KeepsTheShapeOfAScalar) {
+  const std::string a = save("a", f32_tensor("x", {}, {1.5}));
+  const std::string b = save("b", f32_tensor("x", {}, {-2}));
+  for (const std::vector<std::string>& names : {std::vector<std::string>{"a"}, {"a", "b"}}) {
+    std::vector<std::string> from_state = {"calibrate", "--json", "-", "--from-state"};
+    std::vector<std::string> from_data = {"calibrate", "--json", "-"};
+    for (const std::string& name : names) {
+      from_state.push_back(path(name + ".state"));
+      from_data.push_back(path(name + ".safetensors"));
+    }
+    EXPECT_EQ(run(from_state).out, run(from_data).out);
+  }
+}
+
 TEST_F(StateFile, KeepsItsGranularity) {
   const RawTensor tensor = f32_tensor("x", {4, 3}, activations(12, 2));
   const std::string state = save("a", tensor, {"--granularity", "channel:1"});
