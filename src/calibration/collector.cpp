@@ -209,13 +209,14 @@ std::vector<std::uint64_t> CalibrationCollector::linear_histogram(BinRange range
   }
   state_->accumulator.settle();
   const calibration::Accumulator& data = state_->accumulator;
+  std::vector<std::uint64_t> bins(num_bins);
   const Statistics all = statistics();
-  if (all.amax() == 0.0) return std::vector<std::uint64_t>(num_bins);
-  Distribution sum;
-  for (const Distribution& of_scale : data.values) sum = merged(sum, of_scale);
-  if (data.overflowed) sum = within(sum, all);
-  const calibration::DistributionSource source(data.dtype, all, sum, !data.overflowed, {});
-  return source.linear_histogram(range, num_bins);
+  if (all.amax() == 0.0) return bins;
+  for (const Distribution& of_scale : data.values) {
+    calibration::add_linear_histogram(data.overflowed ? within(of_scale, all) : of_scale,
+                                      data.dtype, all.amax(), range, bins);
+  }
+  return bins;
 }
 
 std::span<const std::int64_t> CalibrationCollector::shape() const noexcept {

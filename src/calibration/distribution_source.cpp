@@ -87,15 +87,13 @@ std::vector<double> DistributionSource::order_statistics(
   return result;
 }
 
-std::vector<std::uint64_t> DistributionSource::linear_histogram(BinRange range,
-                                                                std::size_t num_bins) const {
-  std::vector<std::uint64_t> bins(num_bins);
+void add_linear_histogram(const Distribution& values, DType dtype, double amax, BinRange range,
+                          std::span<std::uint64_t> bins) {
   // docs/numerics.md, "Bins of a linear histogram". For f32 and narrower the product is exact in
   // f64 and the quotient, rounded once, cannot cross a bin's edge.
-  const double amax = statistics().amax();
-  const bool is_f64 = dtype() == DType::kF64;
+  const bool is_f64 = dtype == DType::kF64;
   const auto bin_of = [&](double value) -> std::size_t {
-    const std::size_t half = range == BinRange::kMagnitude ? num_bins : num_bins / 2;
+    const std::size_t half = range == BinRange::kMagnitude ? bins.size() : bins.size() / 2;
     const auto steps = static_cast<double>(half);
     const double magnitude = std::abs(value);
     const double position = is_f64 ? magnitude / amax * steps : magnitude * steps / amax;
@@ -105,8 +103,14 @@ std::vector<std::uint64_t> DistributionSource::linear_histogram(BinRange range,
     if (value >= 0.0) return half + std::min(half - 1, static_cast<std::size_t>(position));
     return half - std::clamp(static_cast<std::size_t>(std::ceil(position)), std::size_t{1}, half);
   };
-  for (std::size_t i = 0; i < values_.size(); ++i)
-    bins[bin_of(values_.values[i])] += values_.counts[i];
+  for (std::size_t i = 0; i < values.size(); ++i)
+    bins[bin_of(values.values[i])] += values.counts[i];
+}
+
+std::vector<std::uint64_t> DistributionSource::linear_histogram(BinRange range,
+                                                                std::size_t num_bins) const {
+  std::vector<std::uint64_t> bins(num_bins);
+  add_linear_histogram(values_, dtype(), statistics().amax(), range, bins);
   return bins;
 }
 

@@ -74,6 +74,11 @@ class Source {
   mutable std::vector<KnownError> known_errors_;
 };
 
+/// Adds the values, none of a magnitude over amax, to equal bins, as accumulate_linear_histogram
+/// does.
+void add_linear_histogram(const Distribution& values, DType dtype, double amax, BinRange range,
+                          std::span<std::uint64_t> bins);
+
 /// A distribution in memory, exact or coarsened. It must outlive the source.
 class DistributionSource final : public Source {
  public:

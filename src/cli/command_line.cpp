@@ -144,7 +144,7 @@ void check_standard_input(const InputSettings& input) {
   }
 }
 
-ExitCode run_calibrate(CalibrateWords& words, const Ranks& ranks) {
+void resolve(CalibrateWords& words) {
   CalibrateSettings& settings = words.settings;
   resolve_methods(words, settings);
   if (!words.granularity.empty()) {
@@ -160,7 +160,12 @@ ExitCode run_calibrate(CalibrateWords& words, const Ranks& ranks) {
   check_outputs(words);
   check_inputs(settings);
   check_standard_input(settings.input);
-  return calibrate_files(settings, ranks);
+}
+
+ExitCode run_calibrate(CalibrateWords& words, const Ranks& ranks) {
+  // Together: what a name leads to may differ from machine to machine.
+  ranks.together([&] { resolve(words); });
+  return calibrate_files(words.settings, ranks);
 }
 
 void add_host_options(CLI::App& app, HostSettings& host, const Words& more_backends = {}) {

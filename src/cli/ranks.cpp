@@ -67,10 +67,14 @@ void Ranks::together(const std::function<void()>& part) const {
   } catch (...) {
     mine = std::current_exception();
   }
-  const Failure failure = mine ? failure_of(mine) : Failure{};
-  std::vector<std::byte> bytes;
-  if (mine) bytes = bytes_of(static_cast<char>(failure.code) + failure.message);
-  const auto all = collectively([&] { return mpi::gather_everywhere(bytes, MPI_COMM_WORLD); });
+  const auto all = collectively([&] {
+    std::vector<std::byte> bytes;
+    if (mine) {
+      const Failure failure = failure_of(mine);
+      bytes = bytes_of(static_cast<char>(failure.code) + failure.message);
+    }
+    return mpi::gather_everywhere(bytes, MPI_COMM_WORLD);
+  });
   if (mine) std::rethrow_exception(mine);
   for (std::size_t rank = 0; rank < all.size(); ++rank) {
     if (all[rank].empty()) continue;

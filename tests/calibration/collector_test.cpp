@@ -166,6 +166,22 @@ TEST(Collector, ShapeConcatenatesAlongTheFirstAxis) {
   EXPECT_EQ(shape_after({{4}, Shape{}}), (Extents{5}));
 }
 
+/// As many channels as a layer has: merging their distributions one by one would take a minute.
+TEST(Collector, LinearHistogramIsThatOfAllChannels) {
+  constexpr std::int64_t kRows = 250;
+  constexpr std::int64_t kChannels = 4096;
+  const Numbers x(DType::kF32, normal_sample(kRows * kChannels, 11));
+  const ConstTensorView view = x.view(Shape{kRows, kChannels});
+  CalibrationCollector collector(DType::kF32, Granularity::channel(1));
+  collector.observe(view);
+  ASSERT_TRUE(collector.exact());
+  for (const BinRange range : {BinRange::kMagnitude, BinRange::kSigned}) {
+    std::vector<std::uint64_t> expected(160);
+    accumulate_linear_histogram(view, collector.statistics().amax(), range, expected);
+    EXPECT_EQ(collector.linear_histogram(range, expected.size()), expected);
+  }
+}
+
 TEST(Collector, ShapeOfMergedCollectorsIsThatOfTheirBatches) {
   const std::vector<float> data(100, 1.0F);
   const auto with = [&](const Shape& shape) {

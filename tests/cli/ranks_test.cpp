@@ -142,6 +142,20 @@ TEST_F(RanksTest, RefuseToDisagree) {
   EXPECT_TRUE(names_without_inputs().empty());
 }
 
+TEST_F(RanksTest, RefuseTogetherAnOutputThatIsAnInputOfOneOfThem) {
+  const std::string file = shards().front();
+  for (const char* folder : {"here", "there"}) std::filesystem::create_directory(path(folder));
+  std::filesystem::create_symlink(file, path("there/out.json"));
+  Surroundings surroundings;
+  surroundings.environment = kEnvironment;
+  surroundings.launcher = {"mpirun",      "-n",        "1",  "--wdir", path("here"),
+                           CUQAT_PROGRAM, "calibrate", file, "--json", "out.json",
+                           ":",           "-n",        "1",  "--wdir", path("there")};
+  expect_error_on_every_rank(run({"calibrate", file, "--json", "out.json"}, surroundings), 2, 2,
+                             "is the input");
+  EXPECT_TRUE(std::filesystem::is_empty(path("here")));
+}
+
 TEST_F(RanksTest, LeaveNothingWhenOneDies) {
   const std::vector<std::string> files = shards();
   Surroundings surroundings;
