@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <new>
-#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -38,43 +36,12 @@ bool multiplies_exactly() {
   return kHasVnni;
 }
 
-/// VNNI multiplies unsigned codes by signed ones: a primitive made of it adds 128 to x and takes
-/// that back in f32, which holds whole numbers up to 2^24. With AMX there is nothing to take back.
-bool is_exact(const dnnl::matmul::primitive_desc& product, std::int64_t k) {
-  constexpr std::int64_t kMaxDepth = (1 << 24) / (255 * 128);
-  return k <= kMaxDepth ||
-         std::string_view(product.impl_info_str()).find("amx") != std::string_view::npos;
-}
-
-void multiply_by_gemm(const Block& block, std::int32_t* sums) {
+void multiply_by_onednn(const Block& block, int num_threads, std::int32_t* sums) {
+  const ThreadsOfOneDnn threads(num_threads);
   const std::int32_t no_offset = 0;
   check_onednn(dnnl_gemm_s8s8s32('N', 'T', 'F', block.rows, block.n, block.k, 1.0f, block.x,
                                  block.stride, 0, block.w, block.stride, 0, 0.0f, sums, block.n,
                                  &no_offset));
-}
-
-/// Large products by a primitive where it is exact, which takes down to a third of the time; to
-/// make one the first time takes that of 2^22 multiplications or so.
-void multiply_by_onednn(const Block& block, int num_threads, std::int32_t* sums) try {
-  using dnnl::memory;
-  constexpr std::int64_t kFewMultiplications = std::int64_t{1} << 18;
-  const ThreadsOfOneDnn threads(num_threads);
-  if (block.rows * block.n * block.k < kFewMultiplications) return multiply_by_gemm(block, sums);
-  check_room_for_primitive();
-  const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  const memory::desc x({block.rows, block.k}, memory::data_type::s8, {block.stride, 1});
-  const memory::desc w({block.k, block.n}, memory::data_type::s8, {1, block.stride});
-  const memory::desc y({block.rows, block.n}, memory::data_type::s32, {block.n, 1});
-  const dnnl::matmul::primitive_desc product({x, w, y}, engine);
-  if (!is_exact(product, block.k)) return multiply_by_gemm(block, sums);
-  dnnl::stream stream(engine);
-  dnnl::matmul(product).execute(stream,
-                                {{DNNL_ARG_SRC, {x, engine, const_cast<std::int8_t*>(block.x)}},
-                                 {DNNL_ARG_WEIGHTS, {w, engine, const_cast<std::int8_t*>(block.w)}},
-                                 {DNNL_ARG_DST, {y, engine, sums}}});
-  stream.wait();
-} catch (const dnnl::error&) {
-  throw std::bad_alloc();  // a call with right arguments fails for nothing else
 }
 #endif
 

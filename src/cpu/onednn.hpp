@@ -2,11 +2,9 @@
 #pragma once
 
 #if defined(CUQAT_HAS_ONEDNN)
+#include <dnnl.h>
 #include <omp.h>
-#include <dnnl.hpp>
 
-#include <cstddef>
-#include <memory>
 #include <new>
 
 #include "cpu/cpu_backend.hpp"
@@ -36,14 +34,6 @@ class ThreadsOfOneDnn {
  private:
   int before_;
 };
-
-/// oneDNN is not left usable by a std::bad_alloc while it makes a primitive, which takes some
-/// hundred kilobytes: where they are not there, this throws it instead.
-inline void check_room_for_primitive() {
-  const auto room = std::make_unique_for_overwrite<std::byte[]>(std::size_t{1} << 20);
-  volatile std::byte* const used = room.get();  // so that the compiler keeps it
-  *used = std::byte{0};
-}
 
 /// A call with right arguments fails for want of memory only.
 inline void check_onednn(dnnl_status_t status) {
