@@ -3,6 +3,7 @@
 #include <cuda_fp8.h>
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #include "cuqat/scalar/fp8_codec.hpp"
@@ -12,29 +13,35 @@ namespace cuqat::test {
 namespace {
 
 template <Format kFormat>
-bool is_nan_code(std::uint8_t code) {
+bool is_nan_code(std::uint32_t code) {
   return (code & 0x7f) > (kFormat == Format::kE4M3 ? 0x7e : 0x7c);
 }
 
-template <Format kFormat>
-void sweep_format(bool saturate) {
+template <Format kFormat, bool kSaturate>
+void sweep_format() {
   announce_stride();
-  const __nv_fp8_interpretation_t kind = kFormat == Format::kE4M3 ? __NV_E4M3 : __NV_E5M2;
-  const __nv_saturation_t saturation = saturate ? __NV_SATFINITE : __NV_NOSAT;
-  expect_no_mismatch(sweep([=] {
-    return [=](std::uint32_t pattern) {
-      const float value = scalar::from_bits(pattern);
-      const std::uint8_t code = scalar::fp8_encode<kFormat>(value, saturate);
-      const std::uint8_t vendor = __nv_cvt_float_to_fp8(value, saturation, kind);
-      return code == vendor || (is_nan_code<kFormat>(code) && is_nan_code<kFormat>(vendor));
+  constexpr __nv_fp8_interpretation_t kKind = kFormat == Format::kE4M3 ? __NV_E4M3 : __NV_E5M2;
+  constexpr __nv_saturation_t kSaturation = kSaturate ? __NV_SATFINITE : __NV_NOSAT;
+  expect_no_mismatch(sweep([] {
+    return [](const Patterns& patterns, Verdicts& right) {
+      Patterns codes;
+      for (std::size_t i = 0; i < patterns.size(); ++i) {
+        codes[i] = scalar::fp8_encode<kFormat>(scalar::from_bits(patterns[i]), kSaturate);
+      }
+      for (std::size_t i = 0; i < patterns.size(); ++i) {
+        const std::uint32_t vendor =
+            __nv_cvt_float_to_fp8(scalar::from_bits(patterns[i]), kSaturation, kKind);
+        right[i] =
+            codes[i] == vendor || (is_nan_code<kFormat>(codes[i]) && is_nan_code<kFormat>(vendor));
+      }
     };
   }));
 }
 
-TEST(EveryF32ToE4M3, SaturatingIsTheVendors) { sweep_format<Format::kE4M3>(true); }
-TEST(EveryF32ToE4M3, NotSaturatingIsTheVendors) { sweep_format<Format::kE4M3>(false); }
-TEST(EveryF32ToE5M2, SaturatingIsTheVendors) { sweep_format<Format::kE5M2>(true); }
-TEST(EveryF32ToE5M2, NotSaturatingIsTheVendors) { sweep_format<Format::kE5M2>(false); }
+TEST(EveryF32ToE4M3, SaturatingIsTheVendors) { sweep_format<Format::kE4M3, true>(); }
+TEST(EveryF32ToE4M3, NotSaturatingIsTheVendors) { sweep_format<Format::kE4M3, false>(); }
+TEST(EveryF32ToE5M2, SaturatingIsTheVendors) { sweep_format<Format::kE5M2, true>(); }
+TEST(EveryF32ToE5M2, NotSaturatingIsTheVendors) { sweep_format<Format::kE5M2, false>(); }
 
 }  // namespace
 }  // namespace cuqat::test
