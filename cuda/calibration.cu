@@ -80,6 +80,10 @@ void launch_coarse_calibration(const CalibrationOptions& options, const Quantize
 
 std::size_t calibration_state_bytes(DType dtype) { return KeyState::bytes(dtype); }
 
+void launch_clear_statistics(Statistics* all, const LaunchTarget& target) {
+  launch(1, kOneThread, target, &clear_statistics_kernel, all);
+}
+
 void launch_merge_statistics(const Statistics* batch, Statistics* all, const LaunchTarget& target) {
   launch(1, kOneThread, target, &merge_statistics_kernel, batch, all);
 }

@@ -117,8 +117,7 @@ __global__ void __launch_bounds__(kDistributionThreads, 1)
     coarse_distribution_kernel(CalibrationMemory memory, CoarseKeys keys, bool is_for_search) {
   auto& shared = shared_storage<DistributionStorage>();
   const Distribution values = memory.values_to_fill(0);
-  // Zero bytes: nothing has been observed.
-  const Statistics statistics = keys.statistics->count == 0 ? Statistics{} : *keys.statistics;
+  const Statistics statistics = *keys.statistics;
   int size = 0;
   if (is_for_search && statistics.count > kMaxSearchedElements) {
     size =
@@ -151,15 +150,12 @@ __global__ void finalist_key_errors_kernel(CalibrationMemory memory, RangeRule r
   detail::add_finalist_errors<Q, float>(memory.own_search(), rule, quantizer, CoarseTerms{keys});
 }
 
-/// One thread: adds a batch's statistics to those of everything observed, which are zero bytes
-/// before the first. They may be the same.
+/// One thread.
+__global__ void clear_statistics_kernel(Statistics* all) { *all = Statistics{}; }
+
+/// One thread: adds a batch's statistics to those of everything observed. They may be the same.
 __global__ void merge_statistics_kernel(const Statistics* batch, Statistics* all) {
   const Statistics part = *batch;
-  if (part.count == 0) return;
-  if (all->count == 0) {
-    *all = part;
-    return;
-  }
   all->count += part.count;
   merge(*all, part);
 }

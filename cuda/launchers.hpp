@@ -250,9 +250,11 @@ void launch_sorted_percentiles(const DeviceScaledTensor& tensor, const void* x,
 /// of f32 has ObservedStatistics.
 std::size_t calibration_state_bytes(DType dtype);
 struct ObservedStatistics {
-  Statistics all;  ///< Zero bytes: nothing has been observed.
+  Statistics all;
   Statistics batch;
 };
+/// Those of nothing.
+void launch_clear_statistics(Statistics* all, const LaunchTarget& target);
 /// all += batch. They may be the same.
 void launch_merge_statistics(const Statistics* batch, Statistics* all, const LaunchTarget& target);
 /// One method's scale, from what has been observed. The dtype is not f64; the method is not

@@ -39,9 +39,12 @@ class DeviceCalibrationCollector {
 
   [[nodiscard]] DType dtype() const noexcept;
   /// The histogram: kNumKeys counts in device memory. Collectors of several devices are merged by
-  /// adding them, whoever does it; but not those of f32, whose statistics are apart: merge what
-  /// to_host() gives.
+  /// adding them, whoever does it; those of f32 by their statistics too.
   [[nodiscard]] DeviceSpan<std::uint64_t> counts() const noexcept;
+  /// What f32 has beside the counts: one Statistics in device memory, of everything observed. Of
+  /// several devices each of its counts is added, and the least min and the greatest max are taken.
+  /// Empty for bf16 and f16, whose counts say it all.
+  [[nodiscard]] DeviceSpan<Statistics> statistics() const noexcept;
 
   /// Adds every element of the batch.
   /// Order:  on the stream.

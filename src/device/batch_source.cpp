@@ -67,6 +67,7 @@ Statistics BatchSource::statistics_of(std::span<const ConstDeviceTensorView> bat
   const detail::DeviceMemory memory(2 * sizeof(Statistics), target.operation);
   auto* const all = static_cast<Statistics*>(memory.data());
   Statistics* const of_batch = all + 1;
+  gpu::launch_clear_statistics(all, target);
   for (const ConstDeviceTensorView& batch : batches) {
     gpu::launch_statistics(DType::kF32, batch.count(), batch.data(), of_batch, target);
     gpu::launch_merge_statistics(of_batch, all, target);
@@ -74,8 +75,7 @@ Statistics BatchSource::statistics_of(std::span<const ConstDeviceTensorView> bat
   const detail::PinnedMemory on_host(sizeof(Statistics), target.operation);
   copy(on_host.data(), all, sizeof(Statistics), target);
   wait(target);
-  const Statistics found = *static_cast<const Statistics*>(on_host.data());
-  return found.count == 0 ? Statistics{} : found;
+  return *static_cast<const Statistics*>(on_host.data());
 }
 
 BatchSource::BatchSource(std::span<const ConstDeviceTensorView> batches,

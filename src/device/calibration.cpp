@@ -13,6 +13,7 @@
 #include "device/arguments.hpp"
 #include "device/batch_source.hpp"
 #include "device/memory.hpp"
+#include "device/stream.hpp"
 
 namespace cuqat {
 
@@ -68,6 +69,10 @@ DeviceCalibrationCollector::DeviceCalibrationCollector(DType dtype, const Device
   context.state().check_is_current();
   state_.reset(new State{
       dtype, context.device(), detail::DeviceMemory(gpu::calibration_state_bytes(dtype)), {}});
+  if (dtype != DType::kF32) return;
+  const detail::OwnStream stream;
+  gpu::launch_clear_statistics(&state_->statistics()->all, context.state().target(stream.get()));
+  stream.wait();
 }
 
 DeviceCalibrationCollector::~DeviceCalibrationCollector() = default;
@@ -80,6 +85,11 @@ DType DeviceCalibrationCollector::dtype() const noexcept { return state_->dtype;
 
 DeviceSpan<std::uint64_t> DeviceCalibrationCollector::counts() const noexcept {
   return {static_cast<std::uint64_t*>(state_->memory.data()), kNumKeys};
+}
+
+DeviceSpan<Statistics> DeviceCalibrationCollector::statistics() const noexcept {
+  if (dtype() != DType::kF32) return {};
+  return {&state_->statistics()->all, 1};
 }
 
 void DeviceCalibrationCollector::observe(ConstDeviceTensorView batch, const DeviceContext& context,
@@ -123,8 +133,9 @@ void DeviceCalibrationCollector::merge(const DeviceCalibrationCollector& other,
 
 void DeviceCalibrationCollector::reset(const DeviceContext& context, StreamRef stream) {
   const gpu::LaunchTarget target = state_->target(context, stream);
-  gpu::check(cudaMemsetAsync(counts().data(), 0, observed_bytes(dtype()), target.stream),
-             "cudaMemsetAsync", target.operation);
+  gpu::check(cudaMemsetAsync(counts().data(), 0, kCountBytes, target.stream), "cudaMemsetAsync",
+             target.operation);
+  if (dtype() == DType::kF32) gpu::launch_clear_statistics(&state_->statistics()->all, target);
 }
 
 void DeviceCalibrationCollector::compute(const CalibrationOptions& method,
@@ -155,8 +166,7 @@ CalibrationCollector DeviceCalibrationCollector::to_host(const DeviceContext& co
   const std::span<const std::uint64_t, kNumKeys> found(keys, kNumKeys);
   if (dtype() != DType::kF32) return CalibrationCollector::of_key_histogram(dtype(), found);
   const auto* const statistics = reinterpret_cast<const gpu::ObservedStatistics*>(keys + kNumKeys);
-  return CalibrationCollector::of_f32_key_histogram(
-      found, statistics->all.count == 0 ? Statistics{} : statistics->all);
+  return CalibrationCollector::of_f32_key_histogram(found, statistics->all);
 }
 
 namespace {

@@ -141,6 +141,7 @@ DeviceCalibrationCollector& DeviceCalibrationCollector::operator=(
     DeviceCalibrationCollector&&) noexcept = default;
 DType DeviceCalibrationCollector::dtype() const noexcept { return DType::kF32; }
 DeviceSpan<std::uint64_t> DeviceCalibrationCollector::counts() const noexcept { return {}; }
+DeviceSpan<Statistics> DeviceCalibrationCollector::statistics() const noexcept { return {}; }
 void DeviceCalibrationCollector::observe(ConstDeviceTensorView, const DeviceContext&, StreamRef) {
   unavailable();
 }

@@ -37,6 +37,7 @@ BYTES_AN_ELEMENT = {
     "binned_distribution_kernel": "the bins, twice",
     "candidate_cost_kernel": "the values",
     "choose_finalist_kernel": "few: a thread",
+    "clear_statistics_kernel": "few: a thread",
     "coarse_bins_kernel": "the counts",
     "coarse_distribution_kernel": "the counts or bins, twice",
     "code_sums_kernel": "1 a code",
@@ -101,6 +102,7 @@ BYTES_AN_ELEMENT = {
 
 OTHER_WARPS = {
     "choose_finalist_kernel": 1,
+    "clear_statistics_kernel": 1,
     "coarse_distribution_kernel": 16,
     "binned_distribution_kernel": 16,
     "entropy_bins_kernel": 16,
