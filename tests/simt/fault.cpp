@@ -77,7 +77,7 @@ void Scheduler::report(const Thread& thread, const std::string& what) {
 void Scheduler::stop() {
   Worker& worker = *next_->worker;
   next_ = nullptr;  // ends the block
-  worker.leave();
+  worker.go_to(host_);
   __builtin_unreachable();
 }
 

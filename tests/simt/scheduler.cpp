@@ -26,7 +26,8 @@ std::map<Context, WorkerPool>& pools() {
 
 WorkerPool& workers_of(Context stream) {
   return pools()
-      .try_emplace(stream, [](Worker& worker) { Scheduler::running().run_threads(worker); })
+      .try_emplace(
+          stream, [](Worker& worker) -> Stack& { return Scheduler::running().run_threads(worker); })
       .first->second;
 }
 
@@ -96,10 +97,8 @@ void Scheduler::run_block(std::uint64_t block) {
     thread.worker = nullptr;
     make_ready(thread);
   }
-  for (choose_next(); next_ != nullptr;) {
-    Worker& worker = next_->worker != nullptr ? *next_->worker : workers_.take(next_->number);
-    worker.enter();
-  }
+  choose_next();
+  host_.go_to(stack_of_next());
   if (fault_.empty() && num_returned_ < threads_.size()) report_deadlock();
   if (fault_.empty()) return;
   for (Thread& thread : threads_) {
@@ -113,7 +112,7 @@ void Scheduler::run_block(std::uint64_t block) {
   }
 }
 
-void Scheduler::run_threads(Worker& worker) {
+Stack& Scheduler::run_threads(Worker& worker) {
   do {
     Thread& thread = *next_;
     thread.worker = &worker;
@@ -124,6 +123,7 @@ void Scheduler::run_threads(Worker& worker) {
     choose_next();
   } while (!WorkerPool::kOneThreadEach && next_ != nullptr && next_->worker == nullptr);
   workers_.give_back(worker);
+  return stack_of_next();
 }
 
 void Scheduler::run_thread(Thread& thread) {
@@ -146,6 +146,12 @@ void Scheduler::choose_next() {
   next_ = number ? &threads_[*number] : nullptr;
 }
 
+/// The host's where nobody can run: the block has ended, or stopped.
+Stack& Scheduler::stack_of_next() {
+  if (next_ == nullptr) return host_;
+  return next_->worker != nullptr ? *next_->worker : workers_.take(next_->number);
+}
+
 void Scheduler::make_ready(Thread& thread) {
   set_state(thread, State::kReady);
   turns_.set_ready(thread.number);
@@ -165,7 +171,7 @@ void Scheduler::set_state(Thread& thread, State state) {
 /// Lets others run until it is self's turn again. In and out, the context is the scheduler's.
 void Scheduler::wait(Thread& self) {
   choose_next();
-  if (next_ != &self) self.worker->leave();
+  if (next_ != &self) self.worker->go_to(stack_of_next());
   builtins.thread = self.index;
 }
 

@@ -43,7 +43,8 @@ class Scheduler {
   static Scheduler& running();
 
   /// A worker's work: runs threads from their start, until it is the turn of one that has started.
-  void run_threads(Worker& worker);
+  /// Returns where it waits.
+  Stack& run_threads(Worker& worker);
 
   // Called by the thread that runs, on its worker's stack.
   void block_barrier(const Site& site);
@@ -75,6 +76,7 @@ class Scheduler {
   void run_block(std::uint64_t block);
   void run_thread(Thread& thread);
   void choose_next();
+  [[nodiscard]] Stack& stack_of_next();
   void wait(Thread& self);
   void make_ready(Thread& thread);
   void set_state(Thread& thread, State state);
@@ -111,6 +113,7 @@ class Scheduler {
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
   WorkerPool& workers_;
+  HostStack host_;
   Thread* next_ = nullptr;  // whose turn it is
   unsigned num_returned_ = 0;
   unsigned num_at_barrier_ = 0;

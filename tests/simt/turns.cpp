@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <random>
 
 namespace simt {
 
@@ -39,7 +40,7 @@ Turns::Turns(Order order, unsigned num_threads, std::uint64_t launch)
     : random_(order.kind == Order::Kind::kRandom),
       thread_of_rank_(num_threads),
       rank_of_thread_(num_threads) {
-  if (random_) generator_.seed(order.seed * 0x9e3779b97f4a7c15u + launch);
+  if (random_) generator_.seed((order.seed << 32) + launch);
   std::iota(thread_of_rank_.begin(), thread_of_rank_.end(), 0u);
   if (order.kind == Order::Kind::kReverse) {
     std::reverse(thread_of_rank_.begin(), thread_of_rank_.end());

@@ -12,33 +12,46 @@
 
 namespace simt {
 
-class Worker {
+/// Where code runs, or waits for its turn.
+class Stack {
  public:
-  /// `work` runs on the worker's stack, again and again; when it returns, so does enter().
-  explicit Worker(std::function<void(Worker&)> work);
+  Stack() = default;
+  Stack(const Stack&) = delete;
+  Stack& operator=(const Stack&) = delete;
+
+  /// Called on this stack: goes on on the other, until somebody goes to this one.
+  void go_to(Stack& other);
+
+ protected:
+  ~Stack() = default;
+  /// The first thing that runs on this stack does so after a go_to().
+  void arrive(boost::context::fiber&& left, void* fake_stack);
+
+  boost::context::fiber waiting_;  // what waits here
+  // What AddressSanitizer is told; of the host's stack it tells us.
+  const void* bottom_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+/// The host's.
+class HostStack : public Stack {};
+
+class Worker : public Stack {
+ public:
+  /// `work` runs on the worker's stack, again and again; each time it returns where to go next.
+  explicit Worker(std::function<Stack&(Worker&)> work);
   /// Whatever is on the stack is forgotten, not unwound: nothing on it may own memory.
   ~Worker();
-  Worker(const Worker&) = delete;
-  Worker& operator=(const Worker&) = delete;
 
-  /// Goes on on the worker's stack, until leave() or the end of a round of work.
-  void enter();
-  /// Called on the worker's stack: goes back to who entered.
-  void leave();
   /// The context of the threads that run on this stack.
   [[nodiscard]] Context context() const { return context_; }
 
  private:
-  void main(boost::context::fiber caller);
+  void main(boost::context::fiber&& left);
 
-  std::function<void(Worker&)> work_;
-  boost::context::stack_context stack_;
+  std::function<Stack&(Worker&)> work_;
+  boost::context::stack_context memory_;
   Context context_ = new_context();
-  boost::context::fiber worker_;
-  boost::context::fiber caller_;
-  // What AddressSanitizer knows of the caller's stack.
-  [[maybe_unused]] const void* caller_stack_ = nullptr;
-  [[maybe_unused]] std::size_t caller_stack_bytes_ = 0;
 };
 
 /// Workers for the threads of one block after another.
@@ -55,7 +68,7 @@ class WorkerPool {
   static constexpr bool kOneThreadEach = false;
 #endif
 
-  explicit WorkerPool(std::function<void(Worker&)> work) : work_(std::move(work)) {}
+  explicit WorkerPool(std::function<Stack&(Worker&)> work) : work_(std::move(work)) {}
 
   void begin_block(std::size_t num_threads);
   /// For a thread that starts.
@@ -66,7 +79,7 @@ class WorkerPool {
   void discard(Worker& worker);
 
  private:
-  std::function<void(Worker&)> work_;
+  std::function<Stack&(Worker&)> work_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<Worker*> idle_;  // unless kOneThreadEach
   std::size_t first_ = 0;      // the worker of the block's thread 0, if kOneThreadEach
