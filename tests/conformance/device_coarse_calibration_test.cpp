@@ -133,6 +133,28 @@ TEST_F(DeviceCoarseCalibration, MergesBatchesInAnyCutAndForgetsByReset) {
   EXPECT_EQ(collector.to_host(context(), stream()).statistics(), Statistics{});
 }
 
+TEST_F(DeviceCoarseCalibration, ShowsWhatWhoeverMergesMustReduce) {
+  const auto shown = [](const DeviceCalibrationCollector& collector) {
+    EXPECT_EQ(collector.statistics().size(), 1);
+    Statistics found;
+    EXPECT_EQ(
+        cudaMemcpy(&found, collector.statistics().data(), sizeof(found), cudaMemcpyDeviceToHost),
+        cudaSuccess);
+    return found;
+  };
+  DeviceCalibrationCollector collector(DType::kF32, context());
+  EXPECT_EQ(shown(collector), Statistics{});
+  const std::vector<float> x = {1.5f, -0.0f, -2.25f, std::nanf(""), 0.0f};
+  const DeviceMemory device_x(x);
+  run_on_device([&] {
+    collector.observe({device_x.as<void>(), DType::kF32, Shape{5}}, context(), stream());
+  });
+  EXPECT_EQ(shown(collector), (Statistics{5, 1, 0, 0, 2, -2.25, 1.5}));
+  run_on_device([&] { collector.reset(context(), stream()); });
+  EXPECT_EQ(shown(collector), Statistics{});
+  EXPECT_TRUE(DeviceCalibrationCollector(DType::kF16, context()).statistics().empty());
+}
+
 TEST_F(DeviceCoarseCalibration, ObservesAndFakeQuantizesAsEachAlone) {
   const std::vector<float> x = as_floats(normal(1001, 21, 2.0));
   const DeviceMemory device_x(x);
