@@ -2,18 +2,26 @@
 // stand-in.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <iostream>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "conformance/calibration_samples.hpp"
+#include "cuqat/calibration.hpp"
+#include "cuqat/device_calibration.hpp"
+#include "cuqat/histogram.hpp"
 #include "cuqat/nccl.hpp"
 #include "support/device_memory.hpp"
 #include "support/device_orders.hpp"
 #include "support/elements.hpp"
 #include "support/random.hpp"
+#include "support/sanitizer.hpp"
 
 namespace cuqat::test {
 namespace {
@@ -26,40 +34,74 @@ std::vector<double> values_of(std::size_t rank) {
   return values;
 }
 
-/// Each rank observes its own values, then all are reduced: each must be what a collector of the
-/// host has observed of all together, and go on from there.
-void expect_whole(DType dtype, const std::vector<std::vector<double>>& ranks) {
-  const DeviceContext& context = device_under_test().context;
-  const StreamRef stream = device_under_test().stream;
-  simt::NcclGroup group;
-  group.num_ranks = ranks.size();
-  std::vector<DeviceCalibrationCollector> collectors;
-  std::vector<CalibrationCollector> on_host;
-  const auto observe = [&](std::size_t rank, const std::vector<double>& values) {
-    const DeviceMemory x(to_bytes(dtype, values));
-    const Shape shape{static_cast<std::int64_t>(values.size())};
-    run_on_device([&] { collectors[rank].observe({x.as<void>(), dtype, shape}, context, stream); });
-  };
-  for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
-    collectors.emplace_back(dtype, context);
-    observe(rank, ranks[rank]);
-    on_host.push_back(collectors[rank].to_host(context, stream));
+std::vector<double> joined(const std::vector<std::vector<double>>& ranks) {
+  std::vector<double> all;
+  for (const std::vector<double>& values : ranks) {
+    all.insert(all.end(), values.begin(), values.end());
   }
-  CalibrationCollector whole = on_host[0];
-  for (std::size_t rank = 1; rank < ranks.size(); ++rank) whole.merge(on_host[rank]);
-  for (DeviceCalibrationCollector& collector : collectors) all_reduce(collector, &group, stream);
-  for (const DeviceCalibrationCollector& collector : collectors) {
-    EXPECT_EQ(collector.to_host(context, stream).save(), whole.save());
-  }
-
-  collectors.emplace_back(dtype, context);
-  observe(ranks.size(), {-7.5, 0.25});
-  whole.merge(collectors.back().to_host(context, stream));
-  observe(0, {-7.5, 0.25});
-  EXPECT_EQ(collectors[0].to_host(context, stream).save(), whole.save());
+  return all;
 }
 
-TEST(NcclAllReduce, GivesEveryRankTheWhole) {
+/// A collector of the host that has observed them, f32 coarsened.
+CalibrationCollector host_collector(DType dtype, const std::vector<double>& values) {
+  CalibrationCollector observed(dtype);
+  const std::vector<std::byte> x = to_bytes(dtype, values);
+  observed.observe({x.data(), dtype, Shape{static_cast<std::int64_t>(values.size())}});
+  const std::vector<std::uint64_t> none(kNumKeys);
+  const std::span<const std::uint64_t, kNumKeys> keys(none);
+  CalibrationCollector collector = dtype == DType::kF32
+                                       ? CalibrationCollector::of_f32_key_histogram(keys, {})
+                                       : CalibrationCollector::of_key_histogram(dtype, keys);
+  collector.merge(observed);
+  return collector;
+}
+
+class NcclAllReduce : public testing::Test {
+ protected:
+  static const DeviceContext& context() { return device_under_test().context; }
+  static StreamRef stream() { return device_under_test().stream; }
+
+  static void observe(DeviceCalibrationCollector& collector, const std::vector<double>& values) {
+    const DeviceMemory x(to_bytes(collector.dtype(), values));
+    const Shape shape{static_cast<std::int64_t>(values.size())};
+    run_on_device([&] {
+      collector.observe({x.as<void>(), collector.dtype(), shape}, context(), stream());
+    });
+  }
+  static std::vector<DeviceCalibrationCollector> observed(
+      DType dtype, const std::vector<std::vector<double>>& ranks) {
+    std::vector<DeviceCalibrationCollector> collectors;
+    for (const std::vector<double>& values : ranks) {
+      collectors.emplace_back(dtype, context());
+      observe(collectors.back(), values);
+    }
+    return collectors;
+  }
+  static std::vector<std::byte> saved(const DeviceCalibrationCollector& collector) {
+    return collector.to_host(context(), stream()).save();
+  }
+
+  /// Each rank observes its own values, then all are reduced: each must be what a collector of the
+  /// host has observed of all together, and go on from there.
+  static void expect_whole(DType dtype, const std::vector<std::vector<double>>& ranks) {
+    simt::NcclGroup group;
+    group.num_ranks = ranks.size();
+    std::vector<DeviceCalibrationCollector> collectors = observed(dtype, ranks);
+    for (DeviceCalibrationCollector& collector : collectors) {
+      all_reduce(collector, &group, stream());
+    }
+    std::vector<double> all = joined(ranks);
+    const std::vector<std::byte> whole = host_collector(dtype, all).save();
+    for (const DeviceCalibrationCollector& collector : collectors) {
+      EXPECT_EQ(saved(collector), whole);
+    }
+    observe(collectors[0], {-7.5, 0.25});
+    all.insert(all.end(), {-7.5, 0.25});
+    EXPECT_EQ(saved(collectors[0]), host_collector(dtype, all).save());
+  }
+};
+
+TEST_F(NcclAllReduce, GivesEveryRankTheWhole) {
   for (const DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
     std::vector<std::vector<double>> ranks;
     for (std::size_t rank = 0; rank < 4; ++rank) {
@@ -70,7 +112,7 @@ TEST(NcclAllReduce, GivesEveryRankTheWhole) {
   }
 }
 
-TEST(NcclAllReduce, TakesTheExtremesOfWhoeverHasThem) {
+TEST_F(NcclAllReduce, TakesTheExtremesOfWhoeverHasThem) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   const double nan = std::nan("");
   for (const DType dtype : {DType::kBF16, DType::kF32}) {
@@ -86,23 +128,12 @@ TEST(NcclAllReduce, TakesTheExtremesOfWhoeverHasThem) {
   }
 }
 
-/// What a collector of the host has observed by itself, as the statistics are exact.
-TEST(NcclAllReduce, HasTheStatisticsOfAllTheValues) {
-  const DeviceContext& context = device_under_test().context;
-  const StreamRef stream = device_under_test().stream;
+TEST_F(NcclAllReduce, HasTheStatisticsOfAllTheValues) {
   simt::NcclGroup group;
   group.num_ranks = 2;
-  const std::vector<std::vector<double>> ranks = {{1.25, -0.0, std::nan("")}, {-3.5, 2.0}};
-  std::vector<DeviceCalibrationCollector> collectors;
-  for (const std::vector<double>& values : ranks) {
-    const DeviceMemory x(to_bytes(DType::kF32, values));
-    const Shape shape{static_cast<std::int64_t>(values.size())};
-    collectors.emplace_back(DType::kF32, context);
-    run_on_device([&] {
-      collectors.back().observe({x.as<void>(), DType::kF32, shape}, context, stream);
-    });
-  }
-  for (DeviceCalibrationCollector& collector : collectors) all_reduce(collector, &group, stream);
+  std::vector<DeviceCalibrationCollector> collectors =
+      observed(DType::kF32, {{1.25, -0.0, std::nan("")}, {-3.5, 2.0}});
+  for (DeviceCalibrationCollector& collector : collectors) all_reduce(collector, &group, stream());
   Statistics expected;
   expected.count = 5;
   expected.nan = 1;
@@ -110,17 +141,129 @@ TEST(NcclAllReduce, HasTheStatisticsOfAllTheValues) {
   expected.min = -3.5;
   expected.max = 2.0;
   for (const DeviceCalibrationCollector& collector : collectors) {
-    EXPECT_EQ(collector.to_host(context, stream).statistics(), expected);
+    EXPECT_EQ(collector.to_host(context(), stream()).statistics(), expected);
   }
 }
 
-TEST(NcclAllReduce, SaysWhatNcclSaysAndLeavesNoGroupOpen) {
-  const DeviceContext& context = device_under_test().context;
-  const StreamRef stream = device_under_test().stream;
+/// Each method on one of the ranks, each rank in turn, of which the last has observed nothing.
+TEST_F(NcclAllReduce, GivesEveryRankTheHostsScales) {
+  const DeviceMemory scale(std::vector<float>{-1.0f});
+  const DeviceMemory zero_point(std::vector<std::int32_t>{-77});
+  const DeviceScales scales{{scale.as<void>(), DType::kF32, Shape{1}},
+                            {zero_point.as<std::int32_t>(), 1}};
+  constexpr int kStride = kSanitized ? 41 : 3;
+  constexpr int kLongStride = kSanitized ? 41 : 11;  // of samples without windows
+  std::cout << "[ sample   ] one of " << kStride << " or " << kLongStride << " methods\n";
+  int number = 0;
+  std::size_t turn = 0;
+  for (const CalibrationSample& sample : calibration_samples()) {
+    const auto middle =
+        sample.values.begin() + static_cast<std::ptrdiff_t>(sample.values.size()) / 3;
+    std::vector<DeviceCalibrationCollector> collectors =
+        observed(DType::kF32, {{sample.values.begin(), middle}, {middle, sample.values.end()}, {}});
+    simt::NcclGroup group;
+    group.num_ranks = collectors.size();
+    for (DeviceCalibrationCollector& collector : collectors) {
+      all_reduce(collector, &group, stream());
+    }
+    const CalibrationCollector host = host_collector(DType::kF32, sample.values);
+    for (const CalibrationOptions& method : calibration_methods()) {
+      const bool by_windows = method.dialect == EntropyDialect::kOnnxRuntime;
+      const int stride = sample.with_windows ? kStride : kLongStride;
+      if (number++ % stride != 0 || (by_windows && !sample.with_windows)) continue;
+      DeviceCalibrationCollector& rank = collectors[turn++ % collectors.size()];
+      run_on_device([&] { rank.compute(method, scales, context(), stream()); });
+      const std::string what = sample.name + ", " + describe(method);
+      ASSERT_EQ(device_fault(), "") << what;
+      const CalibrationResult expected = host.compute(method);
+      EXPECT_EQ(static_cast<double>(scale.content<float>()[0]), expected.params.scale[0]) << what;
+      EXPECT_EQ(zero_point.content<std::int32_t>()[0], expected.params.zero_point[0]) << what;
+    }
+  }
+}
+
+/// Of more values than a collector of the host keeps: it coarsens them by itself.
+TEST_F(NcclAllReduce, IsACollectorOfTheHostThatHasObservedTooManyValues) {
+  constexpr std::size_t kNumValues = kMaxExactValues + 1000;
+  std::vector<std::vector<double>> ranks(2);
+  for (std::size_t i = 0; i < kNumValues; ++i) {
+    const auto pattern = static_cast<std::uint32_t>(0x30000000 + 701 * i);
+    const double value = static_cast<double>(std::bit_cast<float>(pattern));
+    ranks[i % 5 / 4].push_back(i % 3 == 0 ? -value : value);
+  }
+  std::vector<DeviceCalibrationCollector> collectors = observed(DType::kF32, ranks);
+  simt::NcclGroup group;
+  group.num_ranks = ranks.size();
+  for (DeviceCalibrationCollector& collector : collectors) all_reduce(collector, &group, stream());
+  const std::vector<std::byte> x = to_bytes(DType::kF32, joined(ranks));
+  CalibrationCollector host(DType::kF32);
+  host.observe({x.data(), DType::kF32, Shape{static_cast<std::int64_t>(kNumValues)}});
+  ASSERT_FALSE(host.exact());
+  const std::vector<std::byte> whole = host.save();
+  for (const DeviceCalibrationCollector& collector : collectors) {
+    EXPECT_TRUE(saved(collector) == whole);
+  }
+}
+
+TEST_F(NcclAllReduce, IsDoneAtTheEndOfTheCallersGroup) {
+  const std::vector<std::vector<double>> ranks = {{1.5, -2.0}, {}, {0.0, 7.0}};
   for (const DType dtype : {DType::kF16, DType::kF32}) {
-    DeviceCalibrationCollector collector(dtype, context);
+    simt::NcclGroup group;
+    group.num_ranks = ranks.size();
+    std::vector<DeviceCalibrationCollector> collectors = observed(dtype, ranks);
+    ASSERT_EQ(ncclGroupStart(), ncclSuccess);
+    for (DeviceCalibrationCollector& collector : collectors) {
+      all_reduce(collector, &group, stream());
+    }
+    EXPECT_EQ(saved(collectors[0]), host_collector(dtype, ranks[0]).save());
+    ASSERT_EQ(ncclGroupEnd(), ncclSuccess);
+    const std::vector<std::byte> whole = host_collector(dtype, joined(ranks)).save();
+    for (const DeviceCalibrationCollector& collector : collectors) {
+      EXPECT_EQ(saved(collector), whole);
+    }
+  }
+}
+
+/// Which leaves no group open, and after a reset() the collector as any other.
+TEST_F(NcclAllReduce, SaysWhichCallHasFailed) {
+  const std::vector<std::vector<double>> ranks = {{1.5, -2.0}, {3.0, 0.5}};
+  for (const DType dtype : {DType::kBF16, DType::kF32}) {
+    const int num_calls = dtype == DType::kF32 ? 6 : 3;
+    for (int call = 1; call <= num_calls; ++call) {
+      SCOPED_TRACE(std::string(to_string(dtype)) + ", call " + std::to_string(call));
+      simt::NcclGroup group;
+      group.num_ranks = ranks.size();
+      std::vector<DeviceCalibrationCollector> collectors = observed(dtype, ranks);
+      simt::nccl_calls_to_failure = call;
+      try {
+        all_reduce(collectors[0], &group, stream());
+        ADD_FAILURE() << "no error";
+      } catch (const Error& error) {
+        const std::string expected = call == 1           ? "ncclGroupStart"
+                                     : call == num_calls ? "ncclGroupEnd"
+                                                         : "ncclAllReduce";
+        EXPECT_EQ(error.what(), expected + ": internal error");
+      }
+      EXPECT_EQ(simt::nccl_calls_to_failure, 0);
+      EXPECT_EQ(ncclGroupEnd(), ncclInvalidUsage) << "a group is open";
+      run_on_device([&] { collectors[0].reset(context(), stream()); });
+      observe(collectors[0], ranks[0]);
+      for (DeviceCalibrationCollector& collector : collectors) {
+        all_reduce(collector, &group, stream());
+      }
+      const std::vector<std::byte> whole = host_collector(dtype, joined(ranks)).save();
+      for (const DeviceCalibrationCollector& collector : collectors) {
+        EXPECT_EQ(saved(collector), whole);
+      }
+    }
+  }
+}
+
+TEST_F(NcclAllReduce, SaysWhatNcclSaysAndLeavesNoGroupOpen) {
+  for (const DType dtype : {DType::kF16, DType::kF32}) {
+    DeviceCalibrationCollector collector(dtype, context());
     try {
-      all_reduce(collector, nullptr, stream);
+      all_reduce(collector, nullptr, stream());
       FAIL() << "no error";
     } catch (const Error& error) {
       EXPECT_STREQ(error.what(), "ncclAllReduce: invalid argument");
@@ -131,16 +274,14 @@ TEST(NcclAllReduce, SaysWhatNcclSaysAndLeavesNoGroupOpen) {
 }
 
 /// NCCL itself would not notice.
-TEST(NcclAllReduce, SaysWhatNcclSaysOfTheWholeGroup) {
-  const DeviceContext& context = device_under_test().context;
-  const StreamRef stream = device_under_test().stream;
+TEST_F(NcclAllReduce, SaysWhatNcclSaysOfTheWholeGroup) {
   simt::NcclGroup group;
   group.num_ranks = 2;
-  DeviceCalibrationCollector f16(DType::kF16, context);
-  DeviceCalibrationCollector f32(DType::kF32, context);
-  all_reduce(f16, &group, stream);
+  DeviceCalibrationCollector f16(DType::kF16, context());
+  DeviceCalibrationCollector f32(DType::kF32, context());
+  all_reduce(f16, &group, stream());
   try {
-    all_reduce(f32, &group, stream);
+    all_reduce(f32, &group, stream());
     FAIL() << "no error";
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(), "ncclGroupEnd: invalid usage");

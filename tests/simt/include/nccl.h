@@ -13,6 +13,7 @@
 
 enum ncclResult_t {
   ncclSuccess = 0,
+  ncclInternalError = 3,
   ncclInvalidArgument = 4,
   ncclInvalidUsage = 5,
   ncclInProgress = 7
@@ -36,10 +37,22 @@ struct NcclGroup {
   std::vector<std::vector<NcclRequest>> ranks;
 };
 
-/// Between ncclGroupStart and ncclGroupEnd: one communicator's.
+/// Between ncclGroupStart and ncclGroupEnd: one communicator's. A group within is one rank's.
 inline int nccl_depth = 0;
 inline NcclGroup* nccl_group = nullptr;
 inline std::vector<NcclRequest> nccl_requests;
+inline std::vector<std::vector<NcclRequest>> nccl_ranks;
+
+/// 1: the next call fails, and what its group has asked for is not done. 0: none does.
+inline int nccl_calls_to_failure = 0;
+
+inline bool nccl_fails() {
+  if (nccl_calls_to_failure == 0 || --nccl_calls_to_failure > 0) return false;
+  nccl_group = nullptr;
+  nccl_requests.clear();
+  nccl_ranks.clear();
+  return true;
+}
 
 /// The same request of every rank.
 template <typename T>
@@ -88,27 +101,38 @@ inline ncclResult_t add_rank(NcclGroup& group, std::vector<NcclRequest> of_rank)
 using ncclComm_t = simt::NcclGroup*;
 
 inline const char* ncclGetErrorString(ncclResult_t status) {
-  return status == ncclInvalidArgument ? "invalid argument"
-         : status == ncclInvalidUsage  ? "invalid usage"
-                                       : "no error";
+  return status == ncclInternalError     ? "internal error"
+         : status == ncclInvalidArgument ? "invalid argument"
+         : status == ncclInvalidUsage    ? "invalid usage"
+                                         : "no error";
 }
 
 inline ncclResult_t ncclGroupStart() {
+  if (simt::nccl_fails()) return ncclInternalError;
   ++simt::nccl_depth;
   return ncclSuccess;
 }
 
 inline ncclResult_t ncclGroupEnd() {
   if (simt::nccl_depth == 0) return ncclInvalidUsage;
-  if (--simt::nccl_depth > 0) return ncclSuccess;
+  --simt::nccl_depth;
+  if (simt::nccl_fails()) return ncclInternalError;
+  if (!simt::nccl_requests.empty()) {
+    simt::nccl_ranks.push_back(std::exchange(simt::nccl_requests, {}));
+  }
+  if (simt::nccl_depth > 0) return ncclSuccess;
   simt::NcclGroup* const group = std::exchange(simt::nccl_group, nullptr);
-  std::vector<simt::NcclRequest> requests = std::exchange(simt::nccl_requests, {});
-  return group == nullptr ? ncclSuccess : simt::add_rank(*group, std::move(requests));
+  for (std::vector<simt::NcclRequest>& requests : std::exchange(simt::nccl_ranks, {})) {
+    const ncclResult_t status = simt::add_rank(*group, std::move(requests));
+    if (status != ncclSuccess) return status;
+  }
+  return ncclSuccess;
 }
 
 inline ncclResult_t ncclAllReduce(const void* from, void* to, std::size_t count,
                                   ncclDataType_t type, ncclRedOp_t operation, ncclComm_t group,
                                   cudaStream_t) {
+  if (simt::nccl_fails()) return ncclInternalError;
   if (group == nullptr || from == nullptr || to == nullptr) return ncclInvalidArgument;
   if (simt::nccl_depth == 0) return simt::add_rank(*group, {{from, to, count, type, operation}});
   if (simt::nccl_group != nullptr && simt::nccl_group != group) return ncclInvalidUsage;
