@@ -84,20 +84,32 @@ class NcclAllReduce : public testing::Test {
     return collector.to_host(context(), stream()).save();
   }
 
-  /// Each rank observes its own values, then all are reduced: each must be what a collector of the
-  /// host has observed of all together, and go on from there.
-  static void expect_whole(DType dtype, const std::vector<std::vector<double>>& ranks) {
+  static void reduce_all(std::vector<DeviceCalibrationCollector>& collectors) {
     simt::NcclGroup group;
-    group.num_ranks = ranks.size();
-    std::vector<DeviceCalibrationCollector> collectors = observed(dtype, ranks);
+    group.num_ranks = collectors.size();
+    reduce_all(collectors, group);
+  }
+  static void reduce_all(std::vector<DeviceCalibrationCollector>& collectors,
+                         simt::NcclGroup& group) {
     for (DeviceCalibrationCollector& collector : collectors) {
       all_reduce(collector, &group, stream());
     }
-    std::vector<double> all = joined(ranks);
-    const std::vector<std::byte> whole = host_collector(dtype, all).save();
+  }
+  static void expect_all_are(const CalibrationCollector& whole,
+                             const std::vector<DeviceCalibrationCollector>& collectors) {
+    const std::vector<std::byte> expected = whole.save();
     for (const DeviceCalibrationCollector& collector : collectors) {
-      EXPECT_EQ(saved(collector), whole);
+      EXPECT_TRUE(saved(collector) == expected);
     }
+  }
+
+  /// Each rank observes its own values, then all are reduced: each must be what a collector of the
+  /// host has observed of all together, and go on from there.
+  static void expect_whole(DType dtype, const std::vector<std::vector<double>>& ranks) {
+    std::vector<DeviceCalibrationCollector> collectors = observed(dtype, ranks);
+    reduce_all(collectors);
+    std::vector<double> all = joined(ranks);
+    expect_all_are(host_collector(dtype, all), collectors);
     observe(collectors[0], {-7.5, 0.25});
     all.insert(all.end(), {-7.5, 0.25});
     EXPECT_EQ(saved(collectors[0]), host_collector(dtype, all).save());
@@ -132,11 +144,9 @@ TEST_F(NcclAllReduce, TakesTheExtremesOfWhoeverHasThem) {
 }
 
 TEST_F(NcclAllReduce, HasTheStatisticsOfAllTheValues) {
-  simt::NcclGroup group;
-  group.num_ranks = 2;
   std::vector<DeviceCalibrationCollector> collectors =
       observed(DType::kF32, {{1.25, -0.0, std::nan("")}, {-3.5, 2.0}});
-  for (DeviceCalibrationCollector& collector : collectors) all_reduce(collector, &group, stream());
+  reduce_all(collectors);
   Statistics expected;
   expected.count = 5;
   expected.nan = 1;
@@ -164,11 +174,7 @@ TEST_F(NcclAllReduce, GivesEveryRankTheHostsScales) {
         sample.values.begin() + static_cast<std::ptrdiff_t>(sample.values.size()) / 3;
     std::vector<DeviceCalibrationCollector> collectors =
         observed(DType::kF32, {{sample.values.begin(), middle}, {middle, sample.values.end()}, {}});
-    simt::NcclGroup group;
-    group.num_ranks = collectors.size();
-    for (DeviceCalibrationCollector& collector : collectors) {
-      all_reduce(collector, &group, stream());
-    }
+    reduce_all(collectors);
     const CalibrationCollector host = host_collector(DType::kF32, sample.values);
     for (const CalibrationOptions& method : calibration_methods()) {
       const bool by_windows = method.dialect == EntropyDialect::kOnnxRuntime;
@@ -195,17 +201,12 @@ TEST_F(NcclAllReduce, IsACollectorOfTheHostThatHasObservedTooManyValues) {
     ranks[i % 5 / 4].push_back(i % 3 == 0 ? -value : value);
   }
   std::vector<DeviceCalibrationCollector> collectors = observed(DType::kF32, ranks);
-  simt::NcclGroup group;
-  group.num_ranks = ranks.size();
-  for (DeviceCalibrationCollector& collector : collectors) all_reduce(collector, &group, stream());
+  reduce_all(collectors);
   const std::vector<std::byte> x = to_bytes(DType::kF32, joined(ranks));
   CalibrationCollector host(DType::kF32);
   host.observe({x.data(), DType::kF32, Shape{static_cast<std::int64_t>(kNumValues)}}, kHost);
   ASSERT_FALSE(host.exact());
-  const std::vector<std::byte> whole = host.save();
-  for (const DeviceCalibrationCollector& collector : collectors) {
-    EXPECT_TRUE(saved(collector) == whole);
-  }
+  expect_all_are(host, collectors);
 }
 
 TEST_F(NcclAllReduce, IsDoneAtTheEndOfTheCallersGroup) {
@@ -215,15 +216,10 @@ TEST_F(NcclAllReduce, IsDoneAtTheEndOfTheCallersGroup) {
     group.num_ranks = ranks.size();
     std::vector<DeviceCalibrationCollector> collectors = observed(dtype, ranks);
     ASSERT_EQ(ncclGroupStart(), ncclSuccess);
-    for (DeviceCalibrationCollector& collector : collectors) {
-      all_reduce(collector, &group, stream());
-    }
+    reduce_all(collectors, group);
     EXPECT_EQ(saved(collectors[0]), host_collector(dtype, ranks[0]).save());
     ASSERT_EQ(ncclGroupEnd(), ncclSuccess);
-    const std::vector<std::byte> whole = host_collector(dtype, joined(ranks)).save();
-    for (const DeviceCalibrationCollector& collector : collectors) {
-      EXPECT_EQ(saved(collector), whole);
-    }
+    expect_all_are(host_collector(dtype, joined(ranks)), collectors);
   }
 }
 
@@ -251,13 +247,8 @@ TEST_F(NcclAllReduce, SaysWhichCallHasFailed) {
       EXPECT_EQ(ncclGroupEnd(), ncclInvalidUsage) << "a group is open";
       run_on_device([&] { collectors[0].reset(context(), stream()); });
       observe(collectors[0], ranks[0]);
-      for (DeviceCalibrationCollector& collector : collectors) {
-        all_reduce(collector, &group, stream());
-      }
-      const std::vector<std::byte> whole = host_collector(dtype, joined(ranks)).save();
-      for (const DeviceCalibrationCollector& collector : collectors) {
-        EXPECT_EQ(saved(collector), whole);
-      }
+      reduce_all(collectors, group);
+      expect_all_are(host_collector(dtype, joined(ranks)), collectors);
     }
   }
 }

@@ -113,7 +113,7 @@ class Scheduler {
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
   WorkerPool& workers_;
-  HostStack host_;
+  Stack host_;
   Thread* next_ = nullptr;  // whose turn it is
   unsigned num_returned_ = 0;
   unsigned num_at_barrier_ = 0;

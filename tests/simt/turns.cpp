@@ -38,9 +38,9 @@ std::vector<Order> all_orders(int num_random) {
 
 Turns::Turns(Order order, unsigned num_threads, std::uint64_t launch)
     : random_(order.kind == Order::Kind::kRandom),
+      generator_((order.seed << 32) + launch),
       thread_of_rank_(num_threads),
       rank_of_thread_(num_threads) {
-  if (random_) generator_.seed((order.seed << 32) + launch);
   std::iota(thread_of_rank_.begin(), thread_of_rank_.end(), 0u);
   if (order.kind == Order::Kind::kReverse) {
     std::reverse(thread_of_rank_.begin(), thread_of_rank_.end());

@@ -7,26 +7,12 @@
 #include <vector>
 
 #include "executor.hpp"
+#include "support/random.hpp"
 
 namespace simt {
 
 inline constexpr unsigned kWarpSize = 32;
 inline constexpr unsigned kMaxThreads = 1024;
-
-/// SplitMix64 (Steele, Lea and Flood, 2014): small enough to stay in the cache beside the stacks.
-class Generator {
- public:
-  void seed(std::uint64_t seed) { state_ = seed; }
-  std::uint64_t operator()() {
-    std::uint64_t bits = state_ += 0x9e3779b97f4a7c15u;
-    bits = (bits ^ bits >> 30) * 0xbf58476d1ce4e5b9u;
-    bits = (bits ^ bits >> 27) * 0x94d049bb133111ebu;
-    return bits ^ bits >> 31;
-  }
-
- private:
-  std::uint64_t state_ = 0;
-};
 
 class Turns {
  public:
@@ -43,7 +29,7 @@ class Turns {
   static constexpr unsigned kWords = kMaxThreads / 64;
 
   bool random_;
-  Generator generator_;
+  cuqat::test::Random generator_;
   std::vector<unsigned> thread_of_rank_;
   std::vector<unsigned> rank_of_thread_;
   std::array<std::uint64_t, kWords> ready_{};  // one bit for each rank

@@ -12,7 +12,7 @@
 
 namespace simt {
 
-/// Where code runs, or waits for its turn.
+/// Where code runs, or waits for its turn: the host's, or a worker's.
 class Stack {
  public:
   Stack() = default;
@@ -23,7 +23,6 @@ class Stack {
   void go_to(Stack& other);
 
  protected:
-  ~Stack() = default;
   /// The first thing that runs on this stack does so after a go_to().
   void arrive(boost::context::fiber&& left, void* fake_stack);
 
@@ -32,9 +31,6 @@ class Stack {
   const void* bottom_ = nullptr;
   std::size_t bytes_ = 0;
 };
-
-/// The host's.
-class HostStack : public Stack {};
 
 class Worker : public Stack {
  public:
